@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, Message, TopicPartition
 
 from stumble.emitter import Emitter
 from stumble.outbox.folders import RELAY
 from stumble.relay.rejected import read_rejected
 from stumble.wire.codec import Decoder
-from stumble.wire.ids import publication_event_id
 from stumble.wire.kafka_record import headers_of
 from stumble.wire.schemas import EVENT
 from stumble.wire.topics import Topics
@@ -25,6 +23,7 @@ from tests.chaos import damage, hostile, reading, telling
 from tests.chaos.emitting import journal
 from tests.chaos.faults import FaultInjector
 from tests.chaos.fleet import Plan, planned_events, with_uncertain_effect
+from tests.chaos.subscribing import check_published
 from tests.chaos.world import SILENT_AFTER, Deployment
 from tests.support.comparing import ANY, differences
 
@@ -38,6 +37,13 @@ class Check:
     name: str
     summary: str
     wrong: list[str] = field(default_factory=list)
+
+
+def print_check(check: Check, print_line: PrintLine) -> None:
+    """Print a result, and the first errors."""
+    print_line(f"{'right' if not check.wrong else 'WRONG'}  {check.name}: {check.summary}")
+    for line in check.wrong[:10]:
+        print_line(f"         {line}")
 
 
 @dataclass
@@ -54,19 +60,29 @@ class Emitted:
     def refused(self) -> set[str]:
         return self.tried - self.accepted
 
-
-def emitted(deployment: Deployment, plans: dict[str, Plan]) -> Emitted:
-    """Return the events of the plans, and from the journals which of them were tried and accepted."""
-    result = Emitted()
-    for name, plan in plans.items():
+    def add(self, plan: Plan) -> list[str]:
+        """Add the stream of a plan; returns the ids of its events in their order."""
         order = []
         uncertain = with_uncertain_effect(plan)
         for planned in planned_events(plan):
             order.append(planned.event["event_id"])
-            result.events[planned.event["event_id"]] = planned.event
+            self.events[planned.event["event_id"]] = planned.event
             for truth in planned.truths:
                 effect = {"effect": ANY} if truth.request_id in uncertain else {}
-                result.truths.append(json.loads(truth.line()) | effect)
+                self.truths.append(json.loads(truth.line()) | effect)
+        return order
+
+
+def emitted(deployment: Deployment, plans: dict[str, Plan], transactional: Plan) -> Emitted:
+    """Return the events of the plans, and from the journals which of them were tried and accepted.
+
+    The transactional producer does not end before all its transactions are committed.
+    """
+    result = Emitted()
+    result.accepted |= set(result.add(transactional))
+    result.tried |= result.accepted
+    for name, plan in plans.items():
+        order = result.add(plan)
         for number, accepted in journal(deployment.emitter(name)):
             result.tried.add(order[number])
             if accepted:
@@ -97,42 +113,18 @@ def until_steady(find_differences: Callable[[], list[str]], seconds: float, poll
             time.sleep(0.05)
 
 
-def records(bootstrap: str, topics: list[str]) -> Iterator[Message]:
-    """Yield all records of the topics up to their current ends."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "auditor", "enable.auto.commit": False,
-                         "enable.partition.eof": True})  # fmt: skip
-    try:
-        remaining = {}
-        for topic in topics:
-            for number in consumer.list_topics(topic, 20).topics[topic].partitions:
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)
-                if high > low:
-                    remaining[topic, number] = high
-        if not remaining:
-            return
-        consumer.assign([TopicPartition(topic, number, 0) for topic, number in remaining])
-        while remaining:
-            for message in consumer.consume(1000, 1.0):
-                if message.error() is None:
-                    yield message
-                    partition = (str(message.topic()), message.partition() or 0)
-                    if (message.offset() or 0) + 1 >= remaining.get(partition, 1 << 62):
-                        remaining.pop(partition)
-    finally:
-        consumer.close()
-
-
 class Auditor:
     """Checks one run; calls ``poll`` repeatedly while it waits, to restart ended roles."""
 
     def __init__(
-        self, deployment: Deployment, plans: dict[str, Plan], injector: FaultInjector,
+        self, deployment: Deployment, plans: dict[str, Plan], transactional: Plan, injector: FaultInjector,
         poison: dict[tuple[int, int], bytes], poll: Callable[[], None], timeout: float,
     ) -> None:  # fmt: skip
         self._deployment = deployment
         self._url = deployment.database_url
         self._kafka = deployment.kafka.bootstrap_servers
-        self._emitted = emitted(deployment, plans)
+        self._emitted = emitted(deployment, plans, transactional)
+        self._losses = deployment.database.losses
         self._damaged = injector.damaged
         self._on_dead_host, self._on_live_host = injector.on_dead_host, injector.on_live_host
         for one in (self._on_dead_host, self._on_live_host):
@@ -152,15 +144,13 @@ class Auditor:
     def check_all(self, print_line: PrintLine) -> list[Check]:
         """Run all checks; in between, destroyed and refused events are emitted again."""
         for step in (
-            self._events, self._destroyed, self._refusals, self._dead_host, self._emit_again, self._own_audit,
-            self._attackers, self._topic, self._dead_letters, self._publications, self._downstream, self._webhooks,
-            self._alerts, self._roles,
+            self._events, self._destroyed, self._refusals, self._dead_host, self._emit_again, self._repair,
+            self._own_audit, self._attackers, self._topic, self._dead_letters, self._publications,
+            self._downstream, self._webhooks, self._alerts, self._roles,
         ):  # fmt: skip
             check = step()
             self.checks.append(check)
-            print_line(f"{'right' if not check.wrong else 'WRONG'}  {check.name}: {check.summary}")
-            for line in check.wrong[:10]:
-                print_line(f"         {line}")
+            print_check(check, print_line)
         return self.checks
 
     def _events(self) -> Check:
@@ -263,10 +253,20 @@ class Auditor:
         summary = f"{len(self._emitted.truths)} requests, {failures} failures; {len(missing)} events emitted again"
         return Check("requests, failures, outcomes, counters, problems = truth", summary, wrong)
 
+    def _repair(self) -> Check:
+        """Withdraw what was published from commits that the store has lost, as docs/operations.md says."""
+        lost = sum(loss.end - loss.begin for loss in self._losses)
+        done = self._deployment.ask("audit", "--wait", "30", "--repair") if self._losses else None
+        lines = (done.stderr + done.stdout).splitlines() if done else []
+        wrong = [f"status {done.returncode}", *lines] if done and done.returncode else []
+        repaired = next((line for line in lines if "repaired" in line), "Nothing had to be repaired.")
+        summary = f"{len(self._losses)} restores and failovers, commits of {lost:.0f} s lost. {repaired}"
+        return Check("stumble audit --repair after the losses", summary, wrong)
+
     def _own_audit(self) -> Check:
         """`stumble audit` must find no difference either."""
         done = self._deployment.ask("audit", "--wait", "30")
-        lines = (done.stderr + done.stdout).splitlines()
+        lines = done.stdout.splitlines() or done.stderr.splitlines()
         wrong = [] if done.returncode == 0 else [f"status {done.returncode}", *lines]
         return Check("stumble audit finds no difference", lines[-1] if lines else "no output", wrong)
 
@@ -289,7 +289,7 @@ class Auditor:
         """The topic holds exactly the events of the store; repeated records are allowed (at least once)."""
         decoder = Decoder(EVENT)
         counts: Counter[str] = Counter()
-        for message in records(self._kafka, [Topics("").actions]):
+        for message in reading.read_topics(self._kafka, [Topics("").actions]):
             if (message.partition(), message.offset()) not in self._poison:
                 event = decoder.decode(message.value() or b"", headers_of(message))
                 counts[event["event_id"]] += 1
@@ -302,7 +302,7 @@ class Auditor:
         wrong: list[str] = []
         letters: dict[tuple[int, int], bytes] = {}
         copies = 0
-        for message in records(self._kafka, [Topics("").dlq]):
+        for message in reading.read_topics(self._kafka, [Topics("").dlq]):
             headers = dict(headers_of(message) or [])
             origin = tuple(int(headers[f"__stumble.errors.{name}"] or b"") for name in ("partition", "offset"))
             letters[origin[0], origin[1]] = message.value() or b""
@@ -315,12 +315,17 @@ class Auditor:
 
     def _publications(self) -> Check:
         def find_differences() -> list[str]:
-            lines = [reading.line(one) for one in records(self._kafka, [Topics("").failures, Topics("").outcomes])]
-            return self._compare_with_store(lines)
+            return self._compare_with_store(self._published())
 
         wrong = until_steady(find_differences, self._timeout, self._poll)
-        (count,) = self._one("select count(*) from stumble_durable.publications")
-        return Check("topics of failures and outcomes = store", f"{count} revisions", wrong)
+        stored = set(self._all("select subject_id::text, revision from stumble_durable.publications"))
+        sent = {(one["subject"], one["revision"]) for one in self._published()}
+        summary = f"{len(stored)} revisions in the store, {len(sent - stored)} that it has lost"
+        return Check("topics of failures and outcomes = store", summary, wrong)
+
+    def _published(self) -> Iterator[dict[str, Any]]:
+        for one in reading.read_topics(self._kafka, [Topics("").failures, Topics("").outcomes]):
+            yield reading.line(one)
 
     def _downstream(self) -> Check:
         def find_differences() -> list[str]:
@@ -331,35 +336,14 @@ class Auditor:
         return Check("records of the downstream system = store", f"{read} records read", wrong)
 
     def _compare_with_store(self, lines: Iterable[dict[str, Any]]) -> list[str]:
-        """Each revision at least once under its one id, the highest is the store's, current records = truth."""
-        wrong = []
-        ids: dict[tuple[str, int], set[str]] = {}
-        newest: dict[str, dict[str, Any]] = {}
-        for line in lines:
-            ids.setdefault((line["subject"], line["revision"]), set()).add(line["ce_id"])
-            if line["revision"] >= newest.get(line["subject"], line)["revision"]:
-                newest[line["subject"]] = line
-        expected = {
-            (subject, revision): publication_event_id(subject, revision)
-            for subject, revision in self._all("select subject_id::text, revision from stumble_durable.publications")
-        }
-        wrong += [f"never published: {one}" for one in sorted(expected.keys() - ids.keys())]
-        wrong += [f"not in the store: {one}" for one in sorted(ids.keys() - expected.keys())]
-        wrong += [f"{one} has ids {ids[one]}" for one in ids.keys() & expected.keys() if ids[one] != {expected[one]}]
-        current = {one["subject"]: one for one in newest.values() if one["status"] == "CURRENT"}
-        outcomes = {one["request_key"]: one["outcome"] for one in self._emitted.truths}
-        failures = {each["failure_id"]: each["exception"] for one in self._emitted.truths for each in one["failures"]}
-        if {key: one["outcome"] for key, one in current.items() if one["kind"] == "outcome"} != outcomes:
-            wrong.append("the current outcomes are not those of the truth")
-        if {key: one["exception"] for key, one in current.items() if one["kind"] == "failure"} != failures:
-            wrong.append("the current failures are not those of the truth")
-        return wrong
+        stored = set(self._all("select subject_id::text, revision from stumble_durable.publications"))
+        return check_published(lines, stored, self._emitted.truths, self._losses)
 
     def _webhooks(self) -> Check:
         published = "select subject_id::text, revision from stumble_durable.publications where kind = 'failure'"
         return self._check_posts(
             "webhooks: each failure, signed, one id", telling.FAILURES,
-            lambda posts, secret: telling.check_failures(posts, secret, set(self._all(published))),
+            lambda posts, secret: telling.check_failures(posts, secret, set(self._all(published)), self._losses),
         )  # fmt: skip
 
     def _alerts(self) -> Check:
@@ -372,7 +356,7 @@ class Auditor:
 
         def check_alerts(posts: list[dict[str, Any]], secret: str) -> list[str]:
             alerts = [telling.Alert(*row) for row in self._all(stored)]
-            return telling.check_alerts(posts, secret, alerts, telling.required_alerts(self._all(causes)))
+            return telling.check_alerts(posts, secret, alerts, telling.required_alerts(self._all(causes)), self._losses)
 
         return self._check_posts("webhooks: each alert fires, then is resolved, one id", telling.ALERTS, check_alerts)
 
@@ -390,7 +374,7 @@ class Auditor:
 
     def _roles(self) -> Check:
         ended = [line for role in self._deployment.roles.values() for line in role.ended]
-        (deadlocks,) = self._one("select deadlocks from pg_stat_database where datname = current_database()")
+        deadlocks = self._deployment.database.deadlocks()
         wrong = ended + ([f"{deadlocks} deadlocks"] if deadlocks else [])
         return Check("no role ended by itself, no deadlock", f"{len(self._deployment.roles)} roles", wrong)
 

@@ -14,6 +14,9 @@ from random import Random
 import psycopg
 
 from tests.chaos import damage, schedule
+from tests.chaos.database import Copy
+from tests.chaos.fleet import MICROS
+from tests.chaos.health import Interruption
 from tests.chaos.poison import Poisoner
 from tests.chaos.schedule import MODES, Fault
 from tests.chaos.unfinished import UnfinishedRequests
@@ -21,6 +24,8 @@ from tests.chaos.world import Deployment
 
 _BACKLOG_BYTES = 4000
 _BACKLOG_SECONDS = 4.0
+#: Seconds that a fault of the database waits for publications.
+_COMMIT_SECONDS = 45.0
 
 
 class FaultInjector:
@@ -38,6 +43,8 @@ class FaultInjector:
         self._number = itertools.count()
         self._started_at = time.monotonic()
         self.damaged: set[str] = set()
+        self.interruptions: list[Interruption] = []
+        self._is_database_copied = False
         self.on_dead_host, self.on_live_host = (
             UnfinishedRequests(deployment, host, seed)
             for host in (deployment.cast.permanently_dead, deployment.cast.hosts[1])
@@ -67,11 +74,20 @@ class FaultInjector:
         heapq.heappush(self._heap, (at, next(self._number), what))
 
     def _schedule_later(self, seconds: float, what: Callable[[], object], text: str) -> None:
+        interruption = self.interruptions[-1]
+        interruption.end = max(interruption.end, self._now() + seconds)
+
         def act() -> None:
             what()
+            interruption.end = max(interruption.end, self._now())
             self._log_line(text)
 
         self._schedule(self._now() + seconds, act)
+
+    def _begin_interruption(self, what: str, whom: str) -> Interruption:
+        now = self._now()
+        self.interruptions.append(Interruption(what, whom, now, now))
+        return self.interruptions[-1]
 
     def _log_line(self, text: str) -> None:
         line = f"{self._now():7.2f} s  {text}"
@@ -80,6 +96,7 @@ class FaultInjector:
         self._print_line(line)
 
     def _apply(self, fault: Fault) -> None:
+        self._begin_interruption(fault.what, fault.whom)
         was_possible = self._start_fault(fault)
         kind = fault.what + (f" {fault.whom}" if fault.what in MODES else "")
         self.done[kind] = self.done.get(kind, 0) + bool(was_possible)
@@ -98,6 +115,8 @@ class FaultInjector:
                 self._damage_outbox(whom, tear=fault.what.startswith("truncate"))
             case schedule.KILL_PERMANENTLY:
                 self._kill_host(whom)
+            case schedule.RESTORE | schedule.FAIL_OVER:
+                self._copy_database(fault)
             case "poison":
                 self._poisoner.send(5)
             case "stop":
@@ -117,6 +136,45 @@ class FaultInjector:
             return False
         self._schedule_later(seconds, lambda: self._deployment.restart(whom), f"{whom} is started again")
         return True
+
+    def _copy_database(self, fault: Fault) -> None:
+        """Copy the database when it has publications and no other copy is in use; later the copy replaces it."""
+        if self._is_database_copied or not self._has_publications(0, fault.at):
+            self._schedule(self._now() + 1, partial(self._copy_database, fault))
+            return
+        self._is_database_copied = True
+        database = self._deployment.database
+        copy = database.back_up() if fault.what == schedule.RESTORE else database.start_standby()
+        due_at = self._now() + fault.seconds
+        self._schedule(due_at, partial(self._replace_database, fault, copy, due_at))
+
+    def _has_publications(self, since: float, due_at: float) -> bool:
+        """Return whether the database works and has publications later than a Unix time, or has had time for them."""
+        deployment = self._deployment
+        if not deployment.works("database"):
+            return False
+        try:
+            with psycopg.connect(deployment.database_url, connect_timeout=1) as connection:
+                query = "select exists (select from stumble_durable.publications where revision > %s)"
+                ((has_some,),) = connection.execute(query, (int(since * MICROS),)).fetchall()
+        except psycopg.OperationalError:
+            return False
+        return bool(has_some) or self._now() > due_at + _COMMIT_SECONDS
+
+    def _replace_database(self, fault: Fault, copy: Copy, due_at: float) -> None:
+        """Replace the database by a copy as soon as the copy lacks publications."""
+        if not self._has_publications(copy.at, due_at):
+            self._schedule(self._now() + 1, partial(self._replace_database, fault, copy, due_at))
+            return
+        interruption = self._begin_interruption(fault.what, "database")
+        if fault.what == schedule.RESTORE:
+            self._deployment.restore_database(copy)
+        else:
+            self._deployment.fail_over(copy)
+        self._is_database_copied = False
+        interruption.end = self._now()
+        lost = self._deployment.database.losses[-1]
+        self._log_line(f"the database has lost the commits of {lost.end - lost.begin:.1f} s")
 
     def _kill_host(self, host: str) -> None:
         """Kill a host permanently as soon as the store has its unfinished requests."""
@@ -142,10 +200,9 @@ class FaultInjector:
     def _pause(self, whom: str, seconds: float) -> bool:
         deployment = self._deployment
         if whom in {"broker", "database"}:
-            resume = deployment.suspend_server(whom)
-            if resume is None:
+            if not deployment.suspend_server(whom):
                 return False
-            self._schedule_later(seconds, resume, f"{whom} is resumed")
+            self._schedule_later(seconds, partial(deployment.resume_server, whom), f"{whom} is resumed")
             return True
         if not deployment.signal(whom, signal.SIGSTOP):
             return False
@@ -172,7 +229,9 @@ class FaultInjector:
         registry_proxy.set("refuse")
         for name in (f"relay-{self._rng.choice(deployment.cast.hosts)}", self._rng.choice(deployment.cast.projectors)):
             if deployment.kill(name):
+                self._begin_interruption("kill", name)
                 self._schedule_later(0.5, partial(deployment.restart, name), f"{name} is started without a registry")
+        self._begin_interruption("stop", "registry")
         self._schedule_later(1.0, lambda: self._poisoner.send(0), "a record with an unknown schema id is sent")
         self._schedule_later(seconds, lambda: registry_proxy.set("pass"), "the registry is available again")
 
@@ -181,6 +240,7 @@ class FaultInjector:
         deployment = self._deployment
         relay = f"relay-{host}"
         deployment.kill(relay)
+        interruption = self._begin_interruption("kill", relay)
         before = damage.sizes(deployment.outbox(host))
         started_at = self._now()
 
@@ -204,5 +264,6 @@ class FaultInjector:
             self._log_line(f"{len(damaged)} undelivered events of {host} are damaged; the host continues")
             for name in (relay, *killed):
                 deployment.restart(name)
+            interruption.end = self._now()
 
         self._schedule(started_at + 0.5, damage_backlog)

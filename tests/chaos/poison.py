@@ -10,6 +10,8 @@ from confluent_kafka import KafkaError, Message, Producer
 from stumble.simulator.poison import bad_values
 from stumble.wire.topics import Topics
 from tests.chaos.fleet import Plan, planned_events
+from tests.chaos.reading import read_topics
+from tests.support.raw_headers import produce_with_header
 
 _UNKNOWN_ID = 987_654
 
@@ -18,6 +20,7 @@ class Poisoner:
     """Sends bad records; ``sent`` maps (partition, offset) to the value, for records that the broker accepted."""
 
     def __init__(self, bootstrap: str, seed: int) -> None:
+        self._bootstrap = bootstrap
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "log_level": 0,
              "message.timeout.ms": 0, "reconnect.backoff.max.ms": 1000}
@@ -35,6 +38,13 @@ class Poisoner:
                 Topics("").actions, value=value, key=f"poison-{self._count}", on_delivery=self._delivered
             )
         self.poll()
+
+    def send_unreadable_header(self) -> None:
+        """Send a bad record that has a header whose name is not UTF-8, and wait until the broker has it."""
+        topic, value = Topics("").actions, b"bad record with a header that clients cannot read"
+        produce_with_header(self._bootstrap, topic, 0, value, (b"\xff\xfe", b"x"))
+        sent = [one for one in read_topics(self._bootstrap, [topic]) if one.value() == value]
+        self.sent |= {(one.partition() or 0, one.offset() or 0): value for one in sent}
 
     def poll(self) -> None:
         self._producer.poll(0)

@@ -41,6 +41,10 @@ class Proxy:
         """
         self._loop.call_soon_threadsafe(self._set, mode, delay)
 
+    def forward_to(self, target: int) -> None:
+        """Forward new connections to another port; the old target ends the open ones when it stops."""
+        self._target = target
+
     def _set(self, mode: Mode, delay: float) -> None:
         self._mode, self._delay = mode, delay
         if mode in {"reset", "refuse"}:

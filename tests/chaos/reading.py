@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stumble.wire.codec import Decoder
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
@@ -59,8 +62,38 @@ def line(message: Message) -> dict[str, object]:
         "replaced_by": record["replaced_by"],
         "outcome": record.get("outcome"),
         "exception": record.get("exception"),
+        "content": content_of(record),
         "ce_id": next(text.decode() for name, text in headers if name == "ce_id" and isinstance(text, bytes)),
     }
+
+
+def read_topics(bootstrap: str, topics: list[str]) -> Iterator[Message]:
+    """Yield all records of the topics up to their current ends."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "auditor", "enable.auto.commit": False,
+                         "enable.partition.eof": True})  # fmt: skip
+    try:
+        partitions = [
+            TopicPartition(topic, number, 0)
+            for topic in topics
+            for number in consumer.list_topics(topic, 20).topics[topic].partitions
+        ]
+        consumer.assign(partitions)
+        ended: set[tuple[str | None, int | None]] = set()
+        while len(ended) < len(partitions):
+            for message in consumer.consume(1000, 1.0):
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:  # the client's public constant
+                    ended.add((message.topic(), message.partition()))
+    finally:
+        consumer.close()
+
+
+def content_of(record: dict[str, Any]) -> str:
+    """Return a digest of a published record without the time at which it was published."""
+    content = {name: value for name, value in record.items() if name != "published_at"}
+    return blake2b(json.dumps(content, default=str, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 if __name__ == "__main__":

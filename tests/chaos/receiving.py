@@ -32,7 +32,7 @@ def main(port: int, path: Path) -> None:
             headers = {name.lower(): value for name, value in self.headers.items() if name.lower()[:7] == "webhook"}
             count += 1
             status = 503 if count % REFUSE_EVERY == 0 else 204
-            post = {"path": self.path, "headers": headers, "body": body.decode(), "status": status}
+            post = {"path": self.path, "headers": headers, "body": body.decode(), "status": status, "at": time.time()}
             os.write(log, json.dumps(post).encode() + b"\n")
             self.send_response(status)
             self.send_header("content-length", "0")

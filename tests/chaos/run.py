@@ -11,8 +11,8 @@ from random import Random
 
 import psycopg
 
-from tests.chaos import schedule
-from tests.chaos.audit import Auditor, Check
+from tests.chaos import health, schedule
+from tests.chaos.audit import Auditor, Check, print_check
 from tests.chaos.emitting import ENTRY, JOURNAL
 from tests.chaos.faults import FaultInjector
 from tests.chaos.fleet import MICROS, Plan, Shift
@@ -40,7 +40,7 @@ class Size:
     timeout: float = 120.0
 
 
-SHORT = Size(seconds=60.0, hosts=5, projectors=2, requests_per_second=3.0, every=2.5)
+SHORT = Size(seconds=80.0, hosts=5, projectors=2, requests_per_second=3.0, every=2.5)
 
 
 def cast_of(size: Size) -> Cast:
@@ -69,6 +69,15 @@ def plans_of(size: Size, seed: int, cast: Cast) -> dict[str, Plan]:
     return plans
 
 
+def transactional_plan(size: Size, seed: int, start_us: int) -> Plan:
+    """Return the stream of the transactional producer, with times that no clock has: of the year 9000, and of 1970."""
+    shifts = (
+        Shift(0.3 * size.seconds, 0.5 * size.seconds, 7000 * 365 * DAY),
+        Shift(0.6 * size.seconds, 0.8 * size.seconds, 2 * DAY - start_us // MICROS),
+    )
+    return Plan(seed * 1000 + 500, start_us, size.seconds, size.requests_per_second / 2, shifts)
+
+
 def wrong_clocks(cast: Cast, now: int) -> dict[str, int]:
     """Return the error of the clocks that are wrong during the whole run, in seconds, by host."""
     return {cast.clock_ahead: TEN_YEARS, cast.clock_of_1970: DAY - now}
@@ -87,23 +96,37 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
             f"the outbox of {cast.hosts[0]} is on {disk or 'no disk of its own (mount is not allowed): not filled'}"
         )
         deployment.start_servers()
-        plans = plans_of(size, seed, cast)
         clock_errors = wrong_clocks(cast, int(time.time()))
         deployment.start_roles(clock_errors)
+        # The emitters begin when everything runs, or the first faults would find nothing to disturb.
+        health.wait_until_ready({name: deployment.health_ports[name] for name in cast.projectors}, 90)
+        plans = plans_of(size, seed, cast)
+        transactional = transactional_plan(size, seed, int(time.time() * MICROS))
         for name, plan in plans.items():
             for shift in plan.shifts:
                 print_line(
                     f"the clock of {name} is wrong by {shift.by:+.0f} s from {shift.begin:.0f} to {shift.end:.0f} s"
                 )
         poisoner = Poisoner(deployment.kafka.bootstrap_servers, seed)
+        poisoner.send_unreadable_header()
         injector = FaultInjector(deployment, poisoner, seed, folder / "done.log", print_line)
-        deployment.start_emitters(plans, clock_errors)
+        deployment.start_emitters(plans, transactional, clock_errors)
+        reader = health.HealthReader(deployment.health_ports)
         injector.begin(faults)
+        reader.start()
         _run_until_done(deployment, injector, poisoner, size, print_line)
         poisoner.flush()
         print_line("all faults are done; store and topics are compared with the truth")
-        auditor = Auditor(deployment, plans, injector, poisoner.sent, deployment.restart_ended, size.timeout)
-        return [*auditor.check_all(print_line), _check_faults(injector, faults, deployment)]
+        auditor = Auditor(
+            deployment, plans, transactional, injector, poisoner.sent, deployment.restart_ended, size.timeout
+        )
+        checks = auditor.check_all(print_line)
+        reader.stop()
+        health.save(folder / "health.jsonl", reader.answers, injector.interruptions)
+        for check in (_check_health(reader, injector), _check_faults(injector, faults, deployment)):
+            print_check(check, print_line)
+            checks.append(check)
+        return checks
     finally:
         deployment.close()
 
@@ -153,6 +176,12 @@ def _check_faults(injector: FaultInjector, faults: list[Fault], deployment: Depl
     ]
     text = ", ".join(f"{kind} {count}" for kind, count in sorted(injector.done.items()))
     return Check(f"{len(faults)} faults done", text, [f"never done: {kind}" for kind in never_done])
+
+
+def _check_health(reader: health.HealthReader, injector: FaultInjector) -> Check:
+    result = health.judge(reader.answers, injector.interruptions)
+    summary = f"{len(reader.answers)} answers, {result.bad} had to be bad, {result.good} had to be good"
+    return Check("health, read each second, is right", summary, result.wrong)
 
 
 def table(checks: list[Check]) -> str:

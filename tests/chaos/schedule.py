@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -11,6 +11,15 @@ from random import Random
 SESSION, LEASE = 6.0, 10.0
 CONNECTIONS = ("roles", "edge", "database", "registry")
 KILL_PERMANENTLY = "kill permanently"
+RESTORE, FAIL_OVER = "restore an earlier state of", "replace by a standby that lacks commits"
+#: The transactional producer.
+TRANSACTIONS = "transactions"
+#: Seconds of a Kafka outage: a third of the run between these limits.
+OUTAGE_SECONDS = (22.0, 600.0)
+#: Seconds of a run that is long enough for a server that is silent for longer than health may take to notice it.
+LONG_RUN = 300.0
+#: Seconds that a server needs to be available again after a fault.
+RECOVERY = 5.0
 MODES = ("stall", "reset", "delay", "refuse")
 
 
@@ -74,7 +83,53 @@ def plan(seed: int, seconds: float, cast: Cast, *, every: float) -> list[Fault]:
     rng.shuffle(chosen)
     step = seconds / len(chosen)
     faults = [Fault(round(step * (number + rng.random()), 2), *fault) for number, fault in enumerate(chosen)]
-    return sorted([*faults, Fault(round(seconds * rng.uniform(0.4, 0.5), 2), KILL_PERMANENTLY, cast.permanently_dead)])
+    outages = _outages(seconds, rng)
+    faults += _losses(seconds, rng)
+    faults = [_beside(outages, fault, seconds, rng) for fault in faults]
+    dead = Fault(round(seconds * rng.uniform(0.4, 0.5), 2), KILL_PERMANENTLY, cast.permanently_dead)
+    return sorted([*faults, *outages, dead])
+
+
+def _outages(seconds: float, rng: Random) -> list[Fault]:
+    """Return the faults of the servers that last so long that health must show them."""
+    low, high = OUTAGE_SECONDS
+    outage = Fault(seconds * rng.uniform(0.35, 0.45), "kill", "broker", min(max(low, seconds / 3), high))
+    if seconds < LONG_RUN:
+        return [outage]
+    return [
+        Fault(seconds * rng.uniform(0.03, 0.08), "pause", "broker", 42),
+        Fault(seconds * rng.uniform(0.03, 0.08), "kill", "database", 20),
+        outage,
+        Fault(seconds * rng.uniform(0.82, 0.84), "pause", "database", 42),
+    ]
+
+
+def _losses(seconds: float, rng: Random) -> list[Fault]:
+    """Return the restores and failovers of the database: one of each in ten minutes; they last as long as the loss."""
+    longest = min(seconds / 10, 60)
+    places = (FAIL_OVER, 0.1, 0.3), (RESTORE, 0.7, 0.85)
+    return [
+        Fault(seconds * rng.uniform(low, high), what, "database", round(rng.uniform(longest / 2, longest), 2))
+        for _ in range(max(1, int(seconds // 600)))
+        for what, low, high in places
+    ]
+
+
+def _beside(outages: list[Fault], fault: Fault, seconds: float, rng: Random) -> Fault:
+    """Return the fault at a time at which it does not end an outage of the same server, or hide its begin."""
+    while any(is_same_server(outage, fault) and overlap(outage, fault) for outage in outages):
+        fault = replace(fault, at=round(rng.uniform(0, seconds), 2))
+    return fault
+
+
+def is_same_server(one: Fault, other: Fault) -> bool:
+    """Return whether both change the connection to one server."""
+    return any({one.whom, other.whom} <= group for group in ({"broker", "roles", "edge"}, {"database"}))
+
+
+def overlap(one: Fault, other: Fault) -> bool:
+    """Return whether the faults overlap, with the time in which the server becomes available again."""
+    return one.at < other.at + other.seconds + RECOVERY and other.at < one.at + one.seconds + RECOVERY
 
 
 def _kinds(cast: Cast, rng: Random):
@@ -113,6 +168,8 @@ def _kinds(cast: Cast, rng: Random):
         ),
         fault_for(*CONNECTIONS)(rng.choice(MODES), 2, 7),
         fault_for("registry")("stop", 6, 9),
+        fault_for(TRANSACTIONS)("kill", 0.5, 3.0),
+        fault_for(TRANSACTIONS)("pause", 3, 8),
         fault_for("topic")("poison"),
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +14,8 @@ from standardwebhooks import Webhook
 from stumble.alerts.rules import RuleTrigger, load_rules
 from stumble.alerts.state import problem_of
 from stumble.wire.ids import alert_event_id, publication_event_id
+from tests.chaos.database import Loss
+from tests.chaos.subscribing import is_lost
 
 RULES = Path(__file__).with_name("rules.toml")
 #: The path of each kind of message.
@@ -56,34 +58,57 @@ def check_signatures(posts: Iterable[dict[str, Any]], secret: str) -> list[str]:
     return wrong
 
 
-def check_failures(posts: list[dict[str, Any]], secret: str, published: set[tuple[str, int]]) -> list[str]:
-    """Return the errors: each published revision of a failure must be accepted at least once, under its one id."""
-    wrong, accepted = check_signatures(posts, secret), set()
+def check_failures(
+    posts: list[dict[str, Any]], secret: str, published: set[tuple[str, int]], losses: Sequence[Loss] = ()
+) -> list[str]:
+    """Return the errors: each published revision of a failure must be accepted at least once, under its one id.
+
+    What was accepted while the store committed what it has lost must be accepted again; revisions that it has lost may
+    have been accepted.
+    """
+    wrong = check_signatures(posts, secret)
+    accepted, recorded = set[tuple[str, int]](), set[tuple[str, int]]()
     for post in posts:
         data = json.loads(post["body"])["data"]
         if post["headers"]["webhook-id"] != publication_event_id(data["failure_id"], data["revision"]):
             wrong.append(f"wrong id: {post['headers']['webhook-id']}")
         if post["status"] == ACCEPTED:
             accepted.add((data["failure_id"], data["revision"]))
-    wrong += [f"never delivered: {one}" for one in sorted(published - accepted)]
-    return wrong + [f"never published: {one}" for one in sorted(accepted - published)]
+            if not any(loss.has_committed(post["at"]) for loss in losses):
+                recorded.add((data["failure_id"], data["revision"]))
+    wrong += [f"never delivered: {one}" for one in sorted(published - recorded)]
+    lost = {one for one in accepted - published if is_lost(one, losses)}
+    return wrong + [f"never published: {one}" for one in sorted(accepted - published - lost)]
 
 
 def check_alerts(
-    posts: list[dict[str, Any]], secret: str, alerts: Iterable[Alert], expected_alerts: set[tuple[str, str]]
+    posts: list[dict[str, Any]],
+    secret: str,
+    alerts: Iterable[Alert],
+    expected_alerts: set[tuple[str, str]],
+    losses: Sequence[Loss] = (),
 ) -> list[str]:
     """Return the errors: for each alert a firing message, then a resolved one unless it still fires, under one id each.
 
-    `alerts`: those of the store; `expected_alerts`: rules and problems for which an alert must have fired.
+    `alerts`: those of the store; `expected_alerts`: rules and problems for which an alert must have fired. The store
+    may have lost a start or an end: messages about it are ignored, but for those about the last ones in the store.
     """
-    wrong, first = check_signatures(posts, secret), dict[AlertMessage, int]()
-    for number, post in enumerate(posts):
-        message = parse_message(post["body"])
+    stored = {(one.rule, one.problem): one for one in alerts}
+    messages = [parse_message(post["body"]) for post in posts]
+    starts = {one[:3] for one in messages if _is_lost(one, losses)}
+    starts -= {(one.rule, one.problem, one.starts_at) for one in stored.values()}
+    pairs = [
+        (one, post)
+        for one, post in zip(messages, posts, strict=True)
+        if one[:3] not in starts
+        and not (_is_lost(one, losses) and one.status == "resolved" and _last_end(stored, one) != one.ends_at)
+    ]
+    wrong, first = check_signatures((post for _, post in pairs), secret), dict[AlertMessage, int]()
+    for number, (message, post) in enumerate(pairs):
         if post["headers"]["webhook-id"] != _id(message):
             wrong.append(f"wrong id: {post['headers']['webhook-id']}")
-        if post["status"] == ACCEPTED:
+        if post["status"] == ACCEPTED and not any(loss.has_committed(post["at"]) for loss in losses):
             first.setdefault(message, number)
-    stored = {(one.rule, one.problem): one for one in alerts}
     wrong += [f"never fired: {one}" for one in sorted(expected_alerts - stored.keys())]
     received = {
         key: list(each) for key, each in groupby(sorted(first, key=lambda one: one[:4]), key=lambda one: one[:2])
@@ -93,6 +118,17 @@ def check_alerts(
         wrong += [f"{key}: {error}" for error in check_history(received.get(key, []), first, last)]
     statuses = {message.status for message in first}
     return wrong + [f"no alert is {status}" for status in sorted({"firing", "resolved"} - statuses)]
+
+
+def _is_lost(message: AlertMessage, losses: Sequence[Loss]) -> bool:
+    """Return whether the store may have lost the start or the end that a message is about."""
+    times = [one.timestamp() for one in (message.starts_at, message.ends_at) if one is not None]
+    return any(loss.has_begun(at) for loss in losses for at in times)
+
+
+def _last_end(stored: dict[tuple[str, str], Alert], message: AlertMessage) -> datetime | None:
+    last = stored.get((message.rule, message.problem))
+    return last.ends_at if last is not None else None
 
 
 def check_history(messages: list[AlertMessage], order: dict[AlertMessage, int], last: Alert) -> list[str]:

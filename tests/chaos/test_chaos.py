@@ -1,4 +1,4 @@
-"""The short form of ``make chaos``: every kind of fault within a minute, then a comparison with the truth."""
+"""The short form of ``make chaos``: every kind of fault within 80 seconds, then a comparison with the truth."""
 
 from __future__ import annotations
 

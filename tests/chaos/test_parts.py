@@ -19,6 +19,7 @@ from stumble.local.ports import free_port
 from stumble.outbox.folders import outbox_folders, segment_path
 from stumble.wire.ids import alert_event_id
 from tests.chaos import damage, schedule, telling
+from tests.chaos.database import Loss
 from tests.chaos.fleet import Plan, Shift, planned_events, truths
 from tests.chaos.proxy import Proxies, Proxy
 from tests.chaos.run import SHORT, cast_of
@@ -181,3 +182,18 @@ def test_missing_alert_is_reported_and_firing_alert_needs_no_end() -> None:
     ended = [("outcome", {"action": "stop", "outcome": outcome}) for outcome in ("STALLED", "FAILED", "SUCCEEDED")]
     expected = {("stalled-request", "stalled:stop"), ("failed-request", "failed:stop")}
     assert telling.required_alerts(ended) == expected
+
+
+def test_messages_about_lost_starts_and_ends_are_ignored_and_those_in_the_store_are_required() -> None:
+    loss = Loss(LATER.timestamp() - 1, LATER.timestamp() + 5)
+    before, after = LATER.timestamp() - 30, LATER.timestamp() + 30
+    lost_start = {**post("firing", LATER), "at": LATER.timestamp()}
+    begin = AT - timedelta(minutes=1)
+    last = telling.Alert("r", "v1:x", "RESOLVED", begin, END + timedelta(minutes=1))
+    fires = {**post("firing", begin), "at": before}
+    lost_end = {**post("resolved", begin, ends=LATER), "at": LATER.timestamp()}
+    resolved = {**post("resolved", begin, ends=last.ends_at), "at": after}
+    posts = [fires, lost_end, lost_start, resolved]
+    assert telling.check_alerts(posts, SECRET, [last], set(), [loss]) == []
+    assert telling.check_alerts(posts[:3], SECRET, [last], set(), [loss]) != []
+    assert telling.check_alerts([lost_start, *posts], SECRET, [last], set(), []) != []

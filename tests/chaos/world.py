@@ -11,22 +11,22 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from stumble.local.kafka import LocalKafka
 from stumble.local.ports import LOOPBACK, free_port, remembered_port
-from stumble.local.postgres import LocalPostgres
 from stumble.local.process import ChildProcess, last_log_line
 from stumble.local.registry import LocalRegistry
 from stumble.store.connect import connect
 from stumble.wire.topics import Topics
 from tests.chaos import hostile, telling
+from tests.chaos.database import Copy, RunDatabase
 from tests.chaos.emitting import PLAN
 from tests.chaos.fleet import Plan
+from tests.chaos.processes import signal_all, with_children
 from tests.chaos.proxy import Proxies
 from tests.chaos.receiving import DRIP
-from tests.chaos.schedule import Cast, host_of
+from tests.chaos.schedule import TRANSACTIONS, Cast, host_of
 from tests.support.services import ROOT, ROOTS
 from tests.support.subscribers import KEY, subscribe
 
@@ -41,22 +41,6 @@ FLEET_HOSTS = "compute-*,conductor-*,api-*"
 #: Webhook receivers that never finish an answer: more than the alerter has workers.
 DRIPPING_RECEIVERS = 12
 FAKETIME = Path(f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so.1")
-
-
-def _children(pid: int) -> list[int]:
-    """Return the child processes of a process: each server process of PostgreSQL leads a session of its own."""
-    pids = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
-                pids.append(int(stat.parent.name))
-    return pids
-
-
-def _signal_all(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 @dataclass
@@ -86,7 +70,14 @@ class Deployment:
         self.secrets: dict[str, str] = {}
         self.started_at = 0.0
         self.disk: Path | None = None
-        self._resume: dict[str, Callable[[], None]] = {}
+        self._suspended: dict[str, list[int]] = {}
+        #: The ports of the processes that answer /healthz and /readyz.
+        self.health_ports: dict[str, int] = {}
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the server that holds the store now, without the proxy."""
+        return self.database.url
 
     def outbox(self, host: str) -> Path:
         return self.folder / "hosts" / host / "outbox"
@@ -113,19 +104,17 @@ class Deployment:
         self.kafka = LocalKafka(state, heap="384m", quick=True, settings=kafka_settings)
         self.exit_stack.callback(self.kafka.stop)
         self.kafka.launch()
-        self.postgres = LocalPostgres(state, fsync=False)  # processes are killed, but the page cache stays
-        self.exit_stack.callback(self.postgres.stop)
-        self.postgres.start()
+        self.database = RunDatabase(state)
+        self.exit_stack.callback(self.database.stop)
+        self.database.start()
         self.registry = LocalRegistry(state)
         self.exit_stack.callback(self.registry.stop)
         self.registry.start()
         self.kafka.wait()
-        self.database_url = self.postgres.create_database("stumble")
-        _, _, rest = self.database_url.partition("@")
-        proxied_url = self.database_url.replace(rest.partition("/")[0], f"{LOOPBACK}:{database}")
+        proxied_url = self.database_url.replace(f":{self.database.port}/", f":{database}/")
         self.proxies.add("roles", roles_proxy, inner)
         self.proxies.add("edge", edge_proxy, edge)
-        self.proxies.add("database", database, int(rest.partition("/")[0].rpartition(":")[2]))
+        self.proxies.add("database", database, self.database.port)
         registry_port = int(self.registry.url.split(":")[2].partition("/")[0])
         self.proxies.add("registry", registry, registry_port)
         common = {
@@ -170,6 +159,10 @@ class Deployment:
 
     # roles
 
+    def _health_port(self, name: str) -> str:
+        self.health_ports[name] = free_port()
+        return str(self.health_ports[name])
+
     def add(self, name: str, *command: str, env: dict[str, str] | None = None, finite: bool = False) -> None:
         """Start a role."""
         process = ChildProcess(name, self.folder)
@@ -193,8 +186,11 @@ class Deployment:
         module = (sys.executable, "-m")
         self.add("receiver", *module, "tests.chaos.receiving", str(webhook_port), str(self.folder / "webhooks.jsonl"))
         for name in self.cast.projectors:
-            self.add(name, *STUMBLE, "projector", env=self.env | {"STUMBLE_STATE_DIR": str(self.folder)})
+            env = self.env | {"STUMBLE_STATE_DIR": str(self.folder), "STUMBLE_METRICS_PORT": self._health_port(name)}
+            self.add(name, *STUMBLE, "projector", env=env)
+        self.add("api", *STUMBLE, "api", "--port", self._health_port("api"))
         alerter_env = self.env | {"STUMBLE_ALERTS_ALERTMANAGERS": dripping}
+        alerter_env["STUMBLE_METRICS_PORT"] = self._health_port("alerter")
         self.add("alerter", *module, "tests.chaos.alerting", "alerter", env=alerter_env)
         topics = Topics("")
         self.add(
@@ -206,6 +202,7 @@ class Deployment:
             outbox.mkdir(parents=True, exist_ok=True)
             env = self.edge_env | {"STUMBLE_HOST": host, "STUMBLE_OUTBOX_DIR": str(outbox)}
             env["STUMBLE_RELAY_HOSTS"] = f"{host},{FLEET_HOSTS}"
+            env["STUMBLE_METRICS_PORT"] = self._health_port(f"relay-{host}")
             error = wrong_clocks.get(host)
             command = STUMBLE if error is None else (*module, "tests.support.wrong_clock", str(error))
             self.add(f"relay-{host}", *command, "relay", "--status-interval", "2", env=env)
@@ -223,8 +220,8 @@ class Deployment:
             command = (sys.executable, "-m", "tests.chaos.hostile", attacker, str(outbox), host)
             self.add(f"hostile-{attacker}", *command)
 
-    def start_emitters(self, plans: dict[str, Plan], wrong_clocks: Mapping[str, int]) -> None:
-        """Start the emitters. `wrong_clocks`: the error of a host's clock in seconds."""
+    def start_emitters(self, plans: dict[str, Plan], transactional: Plan, wrong_clocks: Mapping[str, int]) -> None:
+        """Start the emitters and the transactional producer. `wrong_clocks`: the error of a host's clock in seconds."""
         self.started_at = time.monotonic()
         if not FAKETIME.exists():
             self.print_line("the outboxes have right clocks, only their events have wrong times: "
@@ -242,6 +239,14 @@ class Deployment:
                 name, sys.executable, "-m", "tests.chaos.emitting", str(folder), str(self.outbox(host)), host,
                 str(self.started_at), env=env, finite=True,
             )  # fmt: skip
+
+        folder = self.emitter(TRANSACTIONS)
+        folder.mkdir(parents=True)
+        transactional.save(folder / PLAN)
+        self.add(
+            TRANSACTIONS, sys.executable, "-m", "tests.chaos.transacting", str(folder),
+            self.env["STUMBLE_KAFKA__BOOTSTRAP_SERVERS"], str(self.started_at), finite=True,
+        )  # fmt: skip
 
     def kill(self, name: str) -> bool:
         """Kill a role with -9; False if it does not run."""
@@ -272,30 +277,59 @@ class Deployment:
             os.kill(pid, number)
         return True
 
-    def suspend_server(self, name: str) -> Callable[[], None] | None:
-        """Stop all processes of a server with SIGSTOP; returns how to resume it, or None if it does not run."""
-        server = self.kafka if name == "broker" else self.postgres
-        if (pid := server.process.pid) is None:
-            return None
-        pids = [pid, *_children(pid)]
-        _signal_all(pids, signal.SIGSTOP)
-        self._resume[name] = partial(_signal_all, pids, signal.SIGCONT)
-        return self._resume[name]
+    def works(self, server: str) -> bool:
+        """Return whether the broker or the database runs and is not stopped."""
+        return server not in self._suspended and self._process(server).pid is not None
+
+    def suspend_server(self, name: str) -> bool:
+        """Stop all processes of a server with SIGSTOP; False if it does not run."""
+        if (pid := self._process(name).pid) is None:
+            return False
+        self._suspended[name] = with_children(pid)
+        signal_all(self._suspended[name], signal.SIGSTOP)
+        return True
+
+    def resume_server(self, name: str) -> None:
+        """Continue a server that was stopped with SIGSTOP."""
+        signal_all(self._suspended.pop(name, []), signal.SIGCONT)
 
     def kill_server(self, name: str) -> None:
-        server = self.kafka if name == "broker" else self.postgres
         # A suspended child of a killed postmaster would hold the shared memory for ever.
-        self._resume.pop(name, lambda: None)()
-        server.process.stop(signal.SIGKILL)
+        self.resume_server(name)
+        self._process(name).stop(signal.SIGKILL)
 
     def start_server(self, name: str) -> None:
-        """Start a server that was killed, without waiting for the broker."""
+        """Start a server that was killed, without waiting for the broker; one that runs is not changed."""
+        if self._process(name).pid is not None:
+            return
         if name == "broker":
             self.kafka.stop()  # only registers that it has ended
             self.kafka.launch()
         else:
-            self.postgres.stop()
-            self.postgres.start()
+            self.database.server.stop()
+            self.database.server.start()
+
+    def _process(self, server: str) -> ChildProcess:
+        return self.kafka.process if server == "broker" else self.database.server.process
+
+    def restore_database(self, backup: Copy) -> None:
+        """Restore a backup into a new server, in the steps of docs/operations.md."""
+        users = [*self.cast.projectors, "alerter", "api"]
+        for name in users:
+            self.kill(name)
+        self._replace_database(backup)
+        env = self.env | {"STUMBLE_DATABASE_URL": self.database_url}
+        ChildProcess("migrate-restored", self.folder).run([*STUMBLE, "store", "migrate", "--restored"], env=env)
+        for name in users:
+            self.restart(name)
+
+    def fail_over(self, standby: Copy) -> None:
+        """End the database; a standby takes over while all roles run."""
+        self._replace_database(standby)
+
+    def _replace_database(self, copy: Copy) -> None:
+        self.database.replace_by(copy)
+        self.proxies.by_name["database"].forward_to(self.database.port)
 
     def restart_ended(self) -> None:
         """Restart roles that ended by themselves, and record that they did."""
@@ -315,8 +349,8 @@ class Deployment:
 
     def close(self) -> None:
         """Stop everything."""
-        for resume in self._resume.values():
-            resume()
+        for server in list(self._suspended):
+            self.resume_server(server)
         for role in self.roles.values():
             role.should_run = False
             if (pid := role.process.pid) is not None:

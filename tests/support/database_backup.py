@@ -26,9 +26,9 @@ def run_program(name: str, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def dump(url: str, file: Path) -> None:
-    """Back a database up."""
-    run_program("pg_dump", "--format", "custom", "--file", file, "--dbname", url)
+def dump(url: str, file: Path, *options: str) -> None:
+    """Back a database up, with more options of pg_dump."""
+    run_program("pg_dump", "--format", "custom", *options, "--file", file, "--dbname", url)
 
 
 def restore(file: Path, url: str) -> None:
@@ -43,7 +43,8 @@ def restore(file: Path, url: str) -> None:
 def new_standby(primary: LocalPostgres, primary_folder: Path, folder: Path) -> LocalPostgres:
     """Return a started standby in `folder`."""
     folder.mkdir()
-    run_program("pg_basebackup", "--pgdata", folder / "postgres", "--write-recovery-conf", "--dbname", primary.url())
+    options = ("--write-recovery-conf", "--checkpoint", "fast")
+    run_program("pg_basebackup", "--pgdata", folder / "postgres", *options, "--dbname", primary.url())
     shutil.copy(primary_folder / "postgres.password", folder / "postgres.password")
     (folder / "postgres").chmod(0o700)
     if os.geteuid() == 0:  # LocalPostgres runs it as this user

@@ -25,7 +25,12 @@ def test_no_status_is_read_before_the_id_of_the_topic_is_known(monkeypatch: pyte
     read_with: list[int] = []
     monkeypatch.setattr(TopicConsumer, "subscribe", lambda *_: None)
     monkeypatch.setattr(TopicConsumer, "topic_id", lambda _: answers.pop(0))
-    monkeypatch.setattr(TopicConsumer, "poll", lambda *_: read_with.append(len(answers)) or [])
+
+    def poll(*_: object) -> list[object]:
+        read_with.append(len(answers))
+        return []
+
+    monkeypatch.setattr(TopicConsumer, "poll", poll)
     reader = ProducerStatusReader(
         Settings(),
         "group",
