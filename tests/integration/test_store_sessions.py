@@ -77,7 +77,7 @@ def use_store(url: str) -> None:
         answer = get(f"{api}/v1/instances/{failure['instance_uuid']}")
         assert answer.status_code == 200, answer.text
         assert NAME in answer.text
-        assert get(f"{api}/readyz").json()["status"] == "ready"
+        assert get(f"{api}/readyz").status_code == 200
         for path in ("/v1/failures", "/v1/problems", "/v1/alerts", "/v1/sightings", "/"):
             assert get(api + path).status_code == 200, path
         assert "stumble_api_store_up 1.0" in get(f"{api}/metrics").text

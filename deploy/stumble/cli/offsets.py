@@ -180,12 +180,12 @@ def _state(report: OffsetReport) -> Text:
 
 
 def _plain(report: OffsetReport) -> dict[str, Any]:
-    lost = report.lost
+    lost, is_stopped = report.lost, bool(what_to_do(report.status))
     return {
         "partition": report.partition,
         "state": report.state.value,
-        "stopped": bool(what_to_do(report.status)),
-        "stopped_since": _text(report.status.since),
+        "stopped": is_stopped,
+        "stopped_since": _text(report.status.since) if is_stopped else None,
         "stored": report.stored,
         "low": report.low,
         "high": report.high,

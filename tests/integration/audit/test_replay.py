@@ -47,7 +47,7 @@ def test_replay_up_to_a_time_has_only_earlier_events_and_is_read_only(store, bui
     assert differences(replayed.url, built.events[:HALF]) == []
     with pytest.raises(Exception, match="read-only transaction"):
         replayed.corrupt("delete from requests")
-    with running_api(replayed.url) as api:
+    with running_api(replayed.url, STUMBLE_KAFKA__TOPIC_PREFIX=store.testbed.prefix) as api:
         response = get(f"{api}/v1/failures", params={"limit": 5}).raise_for_status()
         assert len(response.json()["items"]) == 5
         assert "stumble_store_catching_up 0.0" in get(f"{api}/metrics").text

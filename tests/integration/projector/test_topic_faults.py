@@ -41,7 +41,11 @@ def log_file(own_testbed: ProjectorTestbed, tmp_path: Path) -> Path:
 
 
 def transactional_producer(testbed: ProjectorTestbed) -> Producer:
-    result = Producer(testbed.settings.producer_config(transactional_id=f"{testbed.prefix}mirror"))
+    # Kafka's default, one minute, is the time after which an open transaction is named.
+    config = testbed.settings.producer_config(
+        transactional_id=f"{testbed.prefix}mirror", transaction_timeout_ms=300_000
+    )
+    result = Producer(config)
     result.init_transactions(60)
     return result
 

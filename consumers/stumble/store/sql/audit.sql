@@ -214,8 +214,8 @@ select event_id::text, kafka_partition, kafka_offset from events where event_id 
 -- name: compare_events
 with unlike as materialized (
     select s.event_id, s.instance_uuid, s.request_id, s.kafka_partition, s.kafka_offset, e.event_id is not null as there,
-           coalesce(substr(e.body, 1, 2) = substr(%(frame)s, 1, 2) and substr(e.body, 1, 10) <> %(frame)s, false)
-               as has_other_schema
+           coalesce(substr(e.body, 1, 2) = substr(%(frame)s::bytea, 1, 2)
+                    and substr(e.body, 1, 10) <> %(frame)s::bytea, false) as has_other_schema
     from audit_staged s
     left join events e on e.event_id = s.event_id
     where s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s)
