@@ -383,7 +383,7 @@ class Projector:
         """Report how far behind each partition is, unless Kafka does not tell where the partitions end."""
         now, ends = time.time(), self._ends.known()
         if ends:
-            self._client_errors.on_answer()
+            self._client_errors.on_answer(self._ends.asked_at)
         for partition in self._partitions:
             end, block = ends.get(partition.number), partition.block
             if end is None or (block is not None and block.state is PartitionState.NO_START_OFFSET):

@@ -6,6 +6,7 @@ The consumer's own numbers are of its last fetch: while no broker answers, they 
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from stumble.runtime.worker import Worker
@@ -33,6 +34,8 @@ class TopicEnds(Worker):
         #: Without a partition, the topic's first one shows whether Kafka answers.
         self._partitions = frozenset([0])
         self._ends: Mapping[int, int] = {}
+        #: When the last question that Kafka answered was asked, monotonic seconds.
+        self.asked_at = float("-inf")
 
     def watch(self, partitions: Iterable[int]) -> None:
         """Set the assigned partitions; without any, those before show whether Kafka answers."""
@@ -44,8 +47,9 @@ class TopicEnds(Worker):
 
     def run_once(self) -> float:
         """Ask once."""
+        asked_at = time.monotonic()
         ends = self._ask(self._partitions)
         if ends is not None:
-            self._ends = ends
+            self._ends, self.asked_at = ends, asked_at
             self._health.kafka_answered()
         return _INTERVAL_SECONDS
