@@ -416,7 +416,6 @@ def test_finished_folders_cost_no_turn_and_are_removed(outbox: Path, start_relay
         write_segment(folder(outbox, f"svc-{number}-aa"))
     relay = start_relay()
     turn(relay, 30)
-    assert len(list(relay.tails.all())) == 1000
     assert relay.tails.due(time.monotonic()) == []
     assert len(list(Path("/proc/self/fd").iterdir())) < 500
     deadline = time.monotonic() + 60
