@@ -61,14 +61,16 @@ def read_instance_chunks(
 
 
 def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> InstanceChunk:
-    """Combine rows of facts about some instances."""
-    facts: dict[SetKey, list[Fact]] = defaultdict(list)
+    """Combine rows of facts about some instances; of copies of an event that differ, the first counts."""
+    facts: dict[SetKey, dict[str, Fact]] = defaultdict(dict)
     chunk = InstanceChunk(list(instances))
     for instance, request_id, partition, packed in rows:
-        facts[instance, request_id].extend(unpack_facts(packed))
+        known = facts[instance, request_id]
+        for fact in unpack_facts(packed):
+            known.setdefault(fact.event_id, fact)
         if partition is not None:
             chunk.partitions[instance] = max(partition, chunk.partitions.get(instance, 0))
-    chunk.sets = {key: merge_facts((), item) for key, item in facts.items()}
+    chunk.sets = {key: merge_facts((), item.values()) for key, item in facts.items()}
     return chunk
 
 

@@ -146,7 +146,7 @@ class Repair:
 
     def _store(self, partition: int, readings: list[DecodedEvent]) -> None:
         self._lock([partition])
-        unique = {reading.fact.event_id: reading for reading in readings}
+        unique = {reading.fact.event_id: reading for reading in reversed(readings)}  # the first copy counts
         with self._connection.cursor() as cursor:
             for statement in ("delete_events", "delete_late_events"):
                 cursor.execute(query(statement), {"ids": list(unique)})

@@ -98,9 +98,12 @@ class ProducerStatusReader(Worker):
 
     def run_once(self) -> float:
         """Read some statuses and store them."""
-        messages = self._consumer.poll(_LIMIT, _POLL)
-        if messages and self._timers.due("topic", _TOPIC_SECONDS):
+        if not self._topic_id or self._timers.past("topic"):
             self._topic_id = self._consumer.topic_id() or self._topic_id
+            self._timers.put_off("topic", _TOPIC_SECONDS)
+        if not self._topic_id:  # without it, earlier statuses would replace those that the store has
+            return _PAUSE
+        messages = self._consumer.poll(_LIMIT, _POLL)
         self._add_statuses(messages)
         return _PAUSE if (self._unsaved or self._removed) and not self._save() else 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
 
 #: The kind of a record's time that the broker sets (org.apache.kafka.common.record.TimestampType).
 LOG_APPEND_TIME: Final = 2
+#: Asks a record for its headers, and raises what the client reports. A call in Python's own syntax does not always: the
+#: interpreter replaces frequent calls of C functions by a faster way that does not examine whether they failed.
+_ask_headers = methodcaller("headers")
 
 
 class KafkaRecord(Protocol):
@@ -31,7 +35,7 @@ def headers_of(record: KafkaRecord) -> list[Header] | None:
     answer has names that end the process when they are used.
     """
     try:
-        return list(record.headers() or ())
+        return list(_ask_headers(record) or ())
     except (SystemError, ValueError):
         record.set_headers([])
         return None

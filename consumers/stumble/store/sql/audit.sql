@@ -156,22 +156,24 @@ insert into audit_instances values (%(instance)s)
 select instance_uuid::text from audit_instances where instance_uuid > %(after)s::uuid
 order by instance_uuid limit %(limit)s
 
+-- In the order of the topic: of copies of an event that differ, the projector stores the first.
 -- name: load_audit_facts
 select instance_uuid::text, request_id, kafka_partition, facts from (
-    select instance_uuid, request_id, kafka_partition, facts from audit_staged
+    select instance_uuid, request_id, kafka_partition, kafka_offset, facts from audit_staged
     where instance_uuid is not null and facts is not null
     union all
-    select instance_uuid, request_id, null, fact from audit_joins where instance_uuid is not null
+    select instance_uuid, request_id, null, null, fact from audit_joins where instance_uuid is not null
 ) as both_kinds
-order by instance_uuid
+order by instance_uuid, kafka_offset
 
 -- name: load_audit_facts_of_instances
 select instance_uuid::text, request_id, kafka_partition, facts from (
-    select instance_uuid, request_id, kafka_partition, facts from audit_staged
+    select instance_uuid, request_id, kafka_partition, kafka_offset, facts from audit_staged
     where instance_uuid = any(%(instances)s::uuid[]) and facts is not null
     union all
-    select instance_uuid, request_id, null, fact from audit_joins where instance_uuid = any(%(instances)s::uuid[])
+    select instance_uuid, request_id, null, null, fact from audit_joins where instance_uuid = any(%(instances)s::uuid[])
 ) as both_kinds
+order by instance_uuid, kafka_offset
 
 -- name: load_stored_fact_sets
 select instance_uuid::text, request_id, facts, stored, has_context
