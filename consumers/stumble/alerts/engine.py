@@ -27,10 +27,13 @@ _PAYLOAD_FIELDS = (
 
 
 class ProblemState(NamedTuple):
-    """The state of a problem after a batch."""
+    """The state of a problem after a batch.
 
-    is_new: bool
-    has_regressed: bool
+    `is_new_or_regressed`: the batch has the first failure of the problem, or the first one since it was resolved, that
+    no correction moved there.
+    """
+
+    is_new_or_regressed: bool
     is_muted: bool
 
 
@@ -60,7 +63,8 @@ class RuleEngine:
         """Apply the rules to publications, in the caller's transaction; return the alerts that start to fire."""
         failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT"]
         known = [row for row in failures if row.payload.get("fingerprint")]
-        # A correction may move a failure to another problem: that one is stored, too, but fires no alert by it.
+        # A correction may move a failure to another problem: that one is stored, too, but it fires no alert before a
+        # failure that is published first with its fingerprint.
         problems = _save_problems(connection, _grouped(known))
         groups = _grouped(row for row in known if not row.correction)
         rules = [rule for rule in self.rules.rule if rule.enabled]
@@ -119,6 +123,7 @@ def _save_problems(connection: Connection[Any], groups: dict[str, list[StoredPub
             **{name: item[-1].payload.get(name) for name in ("exception", "blame", "reason")},
             "first_us": min(row.payload["occurred_at"] for row in item),
             "last_us": max(row.payload["occurred_at"] for row in item),
+            "new_last_us": max((row.payload["occurred_at"] for row in item if not row.correction), default=None),
         }
         for problem, item in groups.items()
     ]
@@ -141,7 +146,7 @@ def _starting(
     if rule.on is RuleTrigger.FAILURE:
         return dict.fromkeys(fitting)
     if rule.on is RuleTrigger.PROBLEM:
-        return {problem: None for problem in fitting if problems[problem].is_new or problems[problem].has_regressed}
+        return {problem: None for problem in fitting if problems[problem].is_new_or_regressed}
     rows = connection.execute(
         query("count_problem_spread"),
         {"fingerprints": list(fitting), "window": rule.window.total_seconds(), **rule.match.likes()},

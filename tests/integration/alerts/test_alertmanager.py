@@ -296,6 +296,46 @@ def test_resolved_problem_regresses_only_for_a_failure_after_its_resolution(stor
         )
 
 
+def test_problem_known_by_a_correction_only_is_new_with_its_first_new_failure(store, connection, tmp_path):
+    firing = "select problem from alerts where state = 'FIRING'"
+    with running_alerter(store, rules=_problem_rule(tmp_path)):
+        _correct_to(connection, "v1:late")
+        eventually(lambda: connection.execute("select state from problems").fetchall() == [("OPEN",)])
+        assert connection.execute(firing).fetchall() == []
+        insert_failures(connection, [failure(now_us(), fingerprint="v1:late")])
+        eventually(lambda: connection.execute(firing).fetchall() == [("v1:late",)])
+
+
+def test_problem_that_a_correction_regressed_fires_with_its_next_new_failure(store, connection, tmp_path):
+    firing = "select problem from alerts where state = 'FIRING'"
+    with running_alerter(store, rules=_problem_rule(tmp_path)):
+        insert_failures(connection, [failure(now_us(), fingerprint="v1:again")])
+        eventually(lambda: connection.execute(firing).fetchall() == [("v1:again",)])
+        connection.execute("update problems set state = 'RESOLVED', resolved_at = now()")
+        eventually(lambda: connection.execute(firing).fetchall() == [])
+        _correct_to(connection, "v1:again")
+        eventually(lambda: connection.execute("select state from problems").fetchall() == [("REGRESSED",)])
+        assert connection.execute(firing).fetchall() == []
+        insert_failures(connection, [failure(now_us(), fingerprint="v1:again")])
+        eventually(lambda: connection.execute(firing).fetchall() == [("v1:again",)])
+        connection.execute("update alerts set last_at = now() - interval '1 day'")
+        eventually(lambda: connection.execute(firing).fetchall() == [])
+        insert_failures(connection, [failure(now_us(), fingerprint="v1:again")])
+        insert_failures(connection, [failure(now_us(), fingerprint="v1:mark")])
+        eventually(lambda: connection.execute(firing).fetchall() == [("v1:mark",)])
+
+
+def _problem_rule(folder):
+    rules = folder / "rules.toml"
+    rules.write_text('[[rule]]\nname = "new-problem"\non = "problem"\n')
+    return rules
+
+
+def _correct_to(connection, fingerprint):
+    corrected = failure(now_us() + 1_000_000, fingerprint=fingerprint)
+    insert_failures(connection, [corrected], [publication(corrected, revision=2)])
+
+
 def test_changed_rules_are_loaded_and_invalid_rules_are_ignored(store, connection, tmp_path, caplog):
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rule]]\nname = "first"\non = "problem"\n')

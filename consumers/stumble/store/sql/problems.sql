@@ -1,28 +1,34 @@
--- Failures by fingerprint: a problem is new once, and regressed when one happened after it had been resolved
--- (by the time of the failure, not of its arrival).
+-- Failures by fingerprint. new_last_us: when the last of the failures happened that were first published with this
+-- fingerprint, or null if corrections moved all of them here. Alerts on problems fire for the first such failure of a
+-- problem, and for the first one that happened (not: arrived) after the problem had been resolved.
 -- name: save_problems
 with n as (
     select * from json_to_recordset(%(rows)s::json) as r (
-        fingerprint text, exception text, blame text, reason text, first_us bigint, last_us bigint)
+        fingerprint text, exception text, blame text, reason text, first_us bigint, last_us bigint, new_last_us bigint)
 ), before as (
-    select p.fingerprint, p.state, p.resolved_at from problems p join n using (fingerprint)
+    select p.fingerprint, p.state, p.resolved_at, p.last_new_failure_at from problems p join n using (fingerprint)
 )
-insert into problems as p (fingerprint, exception, blame, reason, first_at, last_at)
+insert into problems as p (fingerprint, exception, blame, reason, first_at, last_at, last_new_failure_at)
 select n.fingerprint, n.exception, n.blame, n.reason,
-       to_timestamp(n.first_us / 1e6), to_timestamp(n.last_us / 1e6)
+       to_timestamp(n.first_us / 1e6), to_timestamp(n.last_us / 1e6), to_timestamp(n.new_last_us / 1e6)
 from n order by n.fingerprint
 on conflict (fingerprint) do update
 set first_at = least(p.first_at, excluded.first_at),
     last_at = greatest(p.last_at, excluded.last_at),
+    last_new_failure_at = greatest(p.last_new_failure_at, excluded.last_new_failure_at),
     reason = excluded.reason,
     state = case when p.state = 'RESOLVED' and excluded.last_at > p.resolved_at then 'REGRESSED' else p.state end,
     regressed_at = case when p.state = 'RESOLVED' and excluded.last_at > p.resolved_at then now()
                         else p.regressed_at end,
     updated_at = now()
 returning p.fingerprint,
-          not exists (select from before b where b.fingerprint = p.fingerprint) as is_new,
-          exists (select from before b where b.fingerprint = p.fingerprint and b.state = 'RESOLVED')
-              and p.state = 'REGRESSED' as has_regressed,
+          coalesce((select case when n.new_last_us is null then false
+                                when b.state is null then true
+                                when b.state = 'OPEN' then b.last_new_failure_at is null
+                                else to_timestamp(n.new_last_us / 1e6) > b.resolved_at
+                                     and coalesce(b.last_new_failure_at <= b.resolved_at, true) end
+                    from n left join before b using (fingerprint) where n.fingerprint = p.fingerprint), false)
+              as is_new_or_regressed,
           coalesce(p.muted_until > now(), false) as is_muted
 
 -- name: set_problem_state

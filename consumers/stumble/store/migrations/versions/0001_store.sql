@@ -425,6 +425,7 @@ create table stumble_durable.problems (
     reason          text,
     first_at        timestamptz not null,
     last_at         timestamptz not null,
+    last_new_failure_at timestamptz,
     resolved_at     timestamptz,
     regressed_at    timestamptz,
     muted_until     timestamptz,
