@@ -70,11 +70,12 @@ def test_half_requests_leave_health_answering_and_threads_bounded():
 @pytest.mark.slow
 def test_client_that_does_not_read_is_ended():
     registry = CollectorRegistry()
-    port = serve_metrics("127.0.0.1", 0, registry, lambda: (True, "x" * 20_000_000), healthy)
+    Gauge("name", "text", ("label",), registry=registry).labels("x" * 20_000_000).set(1)  # more than a socket buffers
+    port = serve_metrics("127.0.0.1", 0, registry, healthy, healthy)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", port))
-        client.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         deadline = time.monotonic() + 60
         while not serving_threads():
             assert time.monotonic() < deadline
