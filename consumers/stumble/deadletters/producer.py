@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
+from stumble.kafka.consumer import EARLIEST, LATEST, list_offsets
 from stumble.wire import codec
 from stumble.wire.errors import NotAvro
 from stumble.wire.kafka_record import headers_of
@@ -178,15 +179,11 @@ class DeadLetterCount:
             if result.error:
                 return None
             partitions = [TopicPartition(self._topic, partition) for partition in result.partitions]
-            ends = self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-            begins = self._offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+            ends = list_offsets(self._admin, partitions, LATEST, _DELIVERY_SECONDS)
+            begins = list_offsets(self._admin, partitions, EARLIEST, _DELIVERY_SECONDS)
         except KafkaException:
             return None
-        return max(0, ends - begins)
-
-    def _offsets(self, partitions: list[TopicPartition], spec: OffsetSpec) -> int:
-        futures = self._admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_DELIVERY_SECONDS)
-        return sum(future.result().offset for future in futures.values())
+        return max(0, sum(ends.values()) - sum(begins.values()))
 
 
 def dead_letter_headers(item: BadRecord, group: str) -> list[Header]:

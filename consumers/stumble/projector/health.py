@@ -34,6 +34,8 @@ _TURN_SECONDS = 60.0
 #: Kafka is asked every two seconds. It is unavailable after this many seconds without an answer: fewer if its client
 #: reports that the connection failed, more if the broker is only silent, as one that is overloaded may be.
 _KAFKA_GONE_SECONDS, _KAFKA_SILENT_SECONDS = 8.0, 20.0
+#: A group assigns partitions within a few session time-outs (6 s). Longer, and the client's attempt to join is stuck.
+_GROUP_SECONDS = 120.0
 #: Longer without an answer, and the ends of the partitions that it gave are not known any more.
 _ENDS_KNOWN_SECONDS = 6.0
 #: A call of the store that takes longer waits for something, unless the server shows that it works; see `store_works`.
@@ -66,6 +68,7 @@ class ProjectorHealth:
         self._turned = self._progressed = now()
         self._kafka_answered_at = now()
         self._kafka_error = ""
+        self._group_answered_at = now()
         self._store_error: str | None = None
         self._store_waits: str | None = None
         self._store_works_at = float("-inf")
@@ -177,6 +180,16 @@ class ProjectorHealth:
         if self._kafka_error:
             return self._kafka_error
         return f"Kafka has not answered for {silent:.0f} s; reading is paused, nothing is lost."
+
+    def group_is_silent(self, *, is_member: bool) -> bool:
+        """Return whether the group has assigned nothing for two minutes although Kafka answers, once for each two."""
+        now = self._now()
+        if is_member or self.kafka_fault():
+            self._group_answered_at = now
+        if now - self._group_answered_at <= _GROUP_SECONDS:
+            return False
+        self._group_answered_at = now
+        return True
 
     def store_down(self, text: str) -> None:
         """Note that the store refuses work."""

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 from psycopg.errors import LockNotAvailable
 
-from stumble.kafka.consumer import position_of, quiet_config
+from stumble.kafka.consumer import LATEST, list_offsets, position_of, quiet_config
 from stumble.kafka.errors import DAMAGED_BATCH, client_text, is_log_truncation, kafka_error
 from stumble.projector.partition_state import (
     OPEN_TRANSACTION_SECONDS,
@@ -279,19 +279,18 @@ class OffsetsTool:
     def _open_transaction(self, partition: int, end: int) -> tuple[int, datetime] | None:
         """Return the high watermark and the begin of a transaction that has held a partition for more than a minute."""
         asked = TopicPartition(self.topic, partition)
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         try:
-            answer = self._admin.list_offsets({asked: latest}, request_timeout=_SECONDS)[asked].result()
+            latest = list_offsets(self._admin, [asked], LATEST, _SECONDS)[asked]
         except KafkaException as error:
             raise self._no_answer(error) from error
-        if answer.offset <= end:
+        if latest <= end:
             return None
         if self._uncommitted is None:
             self._uncommitted = self._new_consumer(**{"isolation.level": "read_uncommitted"})
         began_at = _time_of(self._read(self._uncommitted, partition, end))
         if began_at is None or datetime.now(UTC) - began_at < timedelta(seconds=OPEN_TRANSACTION_SECONDS):
             return None
-        return int(answer.offset), began_at
+        return latest, began_at
 
     def _new_consumer(self, **options: Any) -> Consumer:
         own = self._kafka.consumer_config("stumble-offsets", enable_partition_eof=True, check_crcs=True)

@@ -78,6 +78,9 @@ class InMemoryConsumer:
         self.lows: dict[int, int] = {}
         self.records: dict[int, dict[int, InMemoryRecord]] = {}
         self.committed: dict[int, int] = {}
+        self.is_member = False
+        #: How many times the group was left and joined again.
+        self.reopened = 0
         self.paused: set[int] = set()
         self._listener: PartitionListener | None = None
         self._positions: dict[int, int] = {}
@@ -105,6 +108,7 @@ class InMemoryConsumer:
     def assign(self, *partitions: int) -> None:
         """Assign partitions to the listener, as a rebalance does."""
         assert self._listener is not None
+        self.is_member = True
         for partition, offset in self._listener.on_assigned(partitions).items():
             self._positions[partition] = 0 if offset is None else offset
             self._reported.pop(partition, None)
@@ -160,6 +164,8 @@ class InMemoryConsumer:
 
     def reopen(self) -> None:
         self._positions.clear()
+        self.is_member = False
+        self.reopened += 1
 
     def close(self) -> None:
         self.paused.clear()

@@ -312,6 +312,35 @@ def test_partition_of_a_recreated_topic_waits_for_the_operator(bench):
     assert bench.store.offsets == {0: 1}
 
 
+def test_group_that_assigns_nothing_although_kafka_answers_is_joined_again(bench, caplog):
+    bench.topic.assign(0)
+    bench.seconds(300)
+    assert bench.topic.reopened == 0
+    bench.topic.reopen()  # as when the client loses its membership
+    bench.seconds(110)
+    assert (bench.topic.reopened, caplog.messages) == (1, [])
+    bench.seconds(20)
+    assert bench.topic.reopened == 2
+    assert caplog.messages == ["The consumer group does not answer, although Kafka does; joining it again."]
+    bench.seconds(110)
+    assert bench.topic.reopened == 2, "the new client has time to join"
+    bench.topic.assign()
+    bench.seconds(300)
+    assert bench.topic.reopened == 2, "a member may get no partition"
+
+
+def test_group_is_not_joined_again_while_kafka_does_not_answer(bench):
+    bench.seconds(1)
+    for _ in range(300):
+        bench.clock.advance(1)
+        bench.turn(times=1)
+    assert bench.topic.reopened == 0
+    bench.seconds(100)
+    assert bench.topic.reopened == 0
+    bench.seconds(30)
+    assert bench.topic.reopened == 1
+
+
 BLOCKED = "stumble_projector_blocked_partitions"
 #: The shipped alert fires after this time.
 FIVE_MINUTES = 300
