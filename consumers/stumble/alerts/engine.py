@@ -29,8 +29,8 @@ _PAYLOAD_FIELDS = (
 class ProblemState(NamedTuple):
     """The state of a problem after a batch.
 
-    `is_new_or_regressed`: the batch has the first failure of the problem, or the first one since it was resolved, that
-    no correction moved there.
+    `is_new_or_regressed`: of the failures that no correction moved to the problem, the batch has the first one, or the
+    first one since the problem was resolved.
     """
 
     is_new_or_regressed: bool
@@ -63,8 +63,7 @@ class RuleEngine:
         """Apply the rules to publications, in the caller's transaction; return the alerts that start to fire."""
         failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT"]
         known = [row for row in failures if row.payload.get("fingerprint")]
-        # A correction may move a failure to another problem: that one is stored, too, but it fires no alert before a
-        # failure that is published first with its fingerprint.
+        # A correction may move a failure to another problem: that one is stored, too, but fires no alert by it.
         problems = _save_problems(connection, _grouped(known))
         groups = _grouped(row for row in known if not row.correction)
         rules = [rule for rule in self.rules.rule if rule.enabled]

@@ -182,7 +182,10 @@ class ProjectorHealth:
         return f"Kafka has not answered for {silent:.0f} s; reading is paused, nothing is lost."
 
     def group_is_silent(self, *, is_member: bool) -> bool:
-        """Return whether the group has assigned nothing for two minutes although Kafka answers, once for each two."""
+        """Return whether the group has assigned nothing for two minutes although Kafka answers.
+
+        If so, the two minutes begin again: the caller joins the group with a new client, which needs time, too.
+        """
         now = self._now()
         if is_member or self.kafka_fault():
             self._group_answered_at = now

@@ -369,7 +369,7 @@ class Projector:
         if self._timers.due("topic", _TOPIC_SECONDS) and self._start_offsets.topic_was_recreated():
             self._consumer.reopen()
         if self._health.group_is_silent(is_member=self._consumer.is_member):
-            LOG.warning("The consumer group does not answer, although Kafka does; joining it again.")
+            LOG.warning("The consumer group has assigned nothing for two minutes, but Kafka answers; joining it again.")
             self._consumer.reopen()
         if self._timers.due("garbage", _GARBAGE_SECONDS):
             gc.collect()

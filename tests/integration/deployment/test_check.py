@@ -253,7 +253,7 @@ def free_space(percent):
 
 
 def test_secrets_that_all_users_can_read_are_reported(check, tmp_path):
-    tmp_path.chmod(0o755)
+    tmp_path.chmod(0o755)  # pytest makes a folder that no other user can enter, so none could read a file in it
     path = tmp_path / "database_url"
     path.write_text("postgresql://u:pw@h/x")
     for mode, expected in ((0o644, 1), (0o600, 0)):

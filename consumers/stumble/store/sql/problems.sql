@@ -1,12 +1,15 @@
--- Failures by fingerprint. new_last_us: when the last of the failures happened that were first published with this
--- fingerprint, or null if corrections moved all of them here. Alerts on problems fire for the first such failure of a
--- problem, and for the first one that happened (not: arrived) after the problem had been resolved.
+-- Failures by fingerprint. A new failure is one that was first published with the fingerprint: no correction moved it
+-- here. A problem begins with its first new failure, and begins again with the first one that happened (not: arrived)
+-- after the problem had been resolved. new_last_us: when the last new failure of the batch happened, null without one.
 -- name: save_problems
 with n as (
     select * from json_to_recordset(%(rows)s::json) as r (
         fingerprint text, exception text, blame text, reason text, first_us bigint, last_us bigint, new_last_us bigint)
-), before as (
-    select p.fingerprint, p.state, p.resolved_at, p.last_new_failure_at from problems p join n using (fingerprint)
+), begins as (
+    select n.fingerprint, to_timestamp(n.new_last_us / 1e6) > since
+                          and coalesce(p.last_new_failure_at, '-infinity') <= since as is_new_or_regressed
+    from n left join problems p using (fingerprint)
+    cross join lateral (select case when p.state <> 'OPEN' then p.resolved_at else '-infinity' end as since) s
 )
 insert into problems as p (fingerprint, exception, blame, reason, first_at, last_at, last_new_failure_at)
 select n.fingerprint, n.exception, n.blame, n.reason,
@@ -22,12 +25,7 @@ set first_at = least(p.first_at, excluded.first_at),
                         else p.regressed_at end,
     updated_at = now()
 returning p.fingerprint,
-          coalesce((select case when n.new_last_us is null then false
-                                when b.state is null then true
-                                when b.state = 'OPEN' then b.last_new_failure_at is null
-                                else to_timestamp(n.new_last_us / 1e6) > b.resolved_at
-                                     and coalesce(b.last_new_failure_at <= b.resolved_at, true) end
-                    from n left join before b using (fingerprint) where n.fingerprint = p.fingerprint), false)
+          coalesce((select b.is_new_or_regressed from begins b where b.fingerprint = p.fingerprint), false)
               as is_new_or_regressed,
           coalesce(p.muted_until > now(), false) as is_muted
 

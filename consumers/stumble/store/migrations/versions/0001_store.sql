@@ -416,6 +416,7 @@ create index producers_changed on stumble_durable.producers (updated_at);
 
 -- Problems, alerts, subscriptions --------------------------------------------------------------------
 -- Counts of a problem, and its actions, hosts and projects, are not stored: queries take them from the failures.
+-- last_new_failure_at: when the last failure happened that no correction moved to the problem, null without one.
 
 create table stumble_durable.problems (
     fingerprint     text        primary key,
