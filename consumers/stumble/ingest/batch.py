@@ -35,6 +35,16 @@ class BadRecord:
     offset: int
     error: BadRecordError
 
+    def __post_init__(self) -> None:
+        """Drop the frames of the error's traceback: they refer to this object, so only the garbage collector frees it.
+
+        With the frames and causes a bad record takes up to 4 KB of memory, without them 1 KB.
+        """
+        cause = self.error.cause
+        cause.__cause__ = cause.__context__ = None
+        for error in (self.error, cause):
+            error.__traceback__ = None
+
 
 @dataclass(slots=True)
 class Batch:

@@ -26,7 +26,7 @@ class BatchCollector:
         self,
         decoder: EventDecoder,
         hosts: BridgedHosts,
-        max_events: int,
+        max_records: int,
         max_bytes: int,
         rejections: SignatureRejections,
         mark: DecodingMark,
@@ -35,9 +35,10 @@ class BatchCollector:
         self._hosts = hosts
         self._rejections = rejections
         self._mark = mark
-        self._max_events = max_events
+        self._max_records = max_records
         self._max_bytes = max_bytes
         self._batch = Batch()
+        self._records = 0
         self._bytes = 0
 
     def __bool__(self) -> bool:
@@ -45,13 +46,13 @@ class BatchCollector:
 
     @property
     def is_full(self) -> bool:
-        """Whether the batch has reached one of its limits."""
-        return len(self._batch) >= self._max_events or self._bytes >= self._max_bytes
+        """Whether the batch has reached one of its limits, to which bad records count, too."""
+        return self._records >= self._max_records or self._bytes >= self._max_bytes
 
     @property
     def room(self) -> int:
         """How many records to ask Kafka for: at least one, or its client makes no progress."""
-        return max(1, self._max_events - len(self._batch))
+        return max(1, self._max_records - self._records)
 
     def add_record(
         self, record: KafkaRecord, partition: Partition, offset: int, leader_epoch: int | None = None
@@ -72,6 +73,7 @@ class BatchCollector:
             self._mark.end()
         partition.last_record_at = appended_at(record)
         self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at, leader_epoch)
+        self._records += 1
         self._bytes += len(value)
         partition.next_offset, partition.leader_epoch = offset + 1, leader_epoch
 
@@ -86,5 +88,5 @@ class BatchCollector:
 
     def take_batch(self) -> Batch:
         """Return the batch and start the next one."""
-        batch, self._batch, self._bytes = self._batch, Batch(), 0
+        batch, self._batch, self._records, self._bytes = self._batch, Batch(), 0, 0
         return batch

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import cast
 
@@ -35,7 +37,7 @@ from stumble.runtime.state_log import StateLog
 from stumble.testing.clock import ManualClock
 from stumble.testing.events import event, framed
 from stumble.testing.in_memory import InMemoryConsumer, InMemoryStore
-from stumble.wire.codec import frame_confluent
+from stumble.wire.codec import frame_confluent, frame_single_object
 from stumble.wire.errors import RegistryUnavailable, StumbleError
 from stumble.wire.schemas import EVENT
 
@@ -294,6 +296,44 @@ def test_too_many_bad_records_block_the_partition(bench):
     is_ready, text = bench.health.ready()
     assert not is_ready
     assert f"Partition 0 of {bench.topic.topic}: stopped at offset 3: 3 records in a row cannot be read" in text
+
+
+def test_bad_records_fill_a_batch_as_events_do(bench):
+    polled, poll, is_accepted = [], bench.topic.poll, threading.Event()
+
+    def count(limit, timeout):
+        messages = poll(limit, timeout)
+        polled.extend(messages)
+        return messages
+
+    def wait_for_broker(_):
+        is_accepted.wait(30)
+        return {}
+
+    bench.topic.poll, bench.dead_letters.send = count, wait_for_broker
+    bench.topic.append(0, *[b"no event"] * 1000)
+    bench.topic.assign(0)
+    for _ in range(8):
+        bench.projector.run_once()
+    is_accepted.set()
+    assert len(polled) == 200, "one batch waits for the dead letter topic, the next one is full"
+
+
+@pytest.mark.parametrize("value", [b"no event", frame_single_object(EVENT, b"\x02")], ids=["frame", "body"])
+def test_bad_record_is_freed_without_the_garbage_collector(bench, value):
+    bench.topic.append(0, value)
+    bench.topic.assign(0)
+    gc.disable()
+    try:
+        bench.turn()
+        bench.wait_for_offsets({0: 1})
+        error = weakref.ref(bench.dead_letters.records.pop().error)
+        bench.topic.append(0, *values(1))  # until the next batch, the writer holds the last one
+        bench.turn()
+        bench.wait_for_offsets({0: 2})
+        assert error() is None
+    finally:
+        gc.enable()
 
 
 def test_partition_of_a_recreated_topic_waits_for_the_operator(bench):
