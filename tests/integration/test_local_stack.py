@@ -192,6 +192,12 @@ def test_kafka_keeps_its_data_in_its_folder_for_any_path(tmp_path: Path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == [state.name]
 
 
+def test_no_other_user_reads_topics_and_logs(own_kafka: LocalKafka, tmp_path: Path) -> None:
+    folder = tmp_path / "kafka"
+    assert [(folder / name).stat().st_mode & 0o777 for name in ("kafka", "logs")] == [0o700, 0o700]
+    assert own_kafka.process.log.parent == folder / "logs"
+
+
 def test_kafka_loads_native_libraries_from_its_own_folder(own_kafka: LocalKafka, tmp_path: Path) -> None:
     """/tmp may be mounted noexec, and a broker that is killed must not fill it."""
     producer = Producer({"bootstrap.servers": own_kafka.bootstrap_servers, "compression.type": "zstd", "log_level": 0})

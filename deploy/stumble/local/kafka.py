@@ -96,7 +96,7 @@ class LocalKafka:
 
     def launch(self, *, progress: Progress | None = None) -> None:
         """Start the broker without waiting until it serves; :meth:`wait` waits."""
-        self._state.mkdir(parents=True, exist_ok=True)
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.process.end_leftover()
         jars = ensure_jars(progress)
         program = java_runtime()

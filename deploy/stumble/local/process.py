@@ -97,7 +97,8 @@ class ChildProcess:
         Raises LocalError if the process of an earlier run can't be ended.
         """
         self.end_leftover()
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        # Output and topics hold texts of exceptions, which no other user of this machine may read.
+        self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         guard: list[str | Path] = [
             sys.executable,
             "-I",
