@@ -20,7 +20,7 @@ def check_published(
 
     It must have each revision of the store, under its one id and with one content. The records with the highest
     revision of each subject must be those of the store and of the truth. A revision that the store does not have must
-    be lost.
+    be lost; if it has none of a subject, the subject must no longer be current: it was withdrawn before the loss.
     """
     ids: dict[Revision, set[str]] = {}
     contents: dict[Revision, set[str]] = {}
@@ -41,7 +41,7 @@ def check_published(
     wrong += [
         f"the highest revision of {subject} is {one['revision']}, not {last.get(subject)}"
         for subject, one in newest.items()
-        if one["revision"] != last.get(subject)
+        if one["revision"] != last.get(subject, one["revision"] if one["status"] != "CURRENT" else None)
     ]
     current = {subject: one for subject, one in newest.items() if one["status"] == "CURRENT"}
     outcomes = {one["request_key"]: one["outcome"] for one in truths}

@@ -21,6 +21,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 #: The store has lost the commits of these 30 seconds.
 LOSS = Loss(AT.timestamp(), AT.timestamp() + 30)
 SUBJECT = "00000000-0000-4000-8000-000000000001"
+OTHER = "00000000-0000-4000-8000-000000000002"
 
 
 def failure_post(revision_at: float, received_at: float) -> dict:
@@ -55,10 +56,10 @@ def test_only_lost_revisions_may_be_received_that_the_store_has_not(
     assert (error in "\n".join(wrong)) if error else not wrong, wrong
 
 
-def record(revision_at: float, outcome: str = "FAILED", **changed: object) -> dict:
+def record(revision_at: float, outcome: str = "FAILED", subject: str = SUBJECT, **changed: object) -> dict:
     """Return a record of the request's outcome, as the downstream system notes it."""
     revision = int(revision_at * 1e6)
-    ids = {"subject": SUBJECT, "revision": revision, "ce_id": publication_event_id(SUBJECT, revision)}
+    ids = {"subject": subject, "revision": revision, "ce_id": publication_event_id(subject, revision)}
     return {"kind": "outcome", "status": "CURRENT", "outcome": outcome, "content": outcome, **ids, **changed}
 
 
@@ -70,6 +71,8 @@ OLD, LOST, NEW = LOSS.begin - 40, LOSS.begin + 10, LOSS.end + 10
     [
         ([record(OLD, "STALLED"), record(LOST, "SUCCEEDED"), record(NEW)], [OLD, NEW], ""),
         ([record(OLD, "STALLED"), record(LOST, "FAILED")], [OLD], "the highest revision of"),  # no correction followed
+        ([record(NEW), record(LOST, subject=OTHER, status="SUPERSEDED")], [NEW], ""),  # withdrawn before the loss
+        ([record(NEW), record(LOST, subject=OTHER)], [NEW], "the highest revision of"),
         ([record(OLD, "STALLED"), record(NEW)], [OLD, LOST, NEW], "never published"),
         ([record(OLD, "STALLED"), record(NEW)], [NEW], "not in the store"),
         ([record(LOST, "STALLED"), record(LOST), record(NEW)], [NEW], "several contents"),
