@@ -25,6 +25,8 @@ _BATCH = 500
 _IDLE_SECONDS = 0.1
 _MEASURE_SECONDS = 5.0
 _KAFKA_SECONDS = 4.0
+#: A broker that restarts is back earlier.
+_KAFKA_GONE_SECONDS = 8.0
 
 
 class Alerter(LeaseWorker):
@@ -68,6 +70,13 @@ class Alerter(LeaseWorker):
             self._metrics.gauge(d.ALERTER_BACKLOG).set(count)
             self._metrics.gauge(d.ALERTER_LAG).set(max(0.0, time.time() - oldest) if oldest else 0.0)
         return 0.0 if len(rows) == _BATCH else _IDLE_SECONDS
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether the store and Kafka answer; a send waits longer for a broker than this answer may."""
+        seconds = self._publisher.outage_seconds()
+        if seconds > _KAFKA_GONE_SECONDS:
+            return False, f"Kafka does not answer for {seconds:.0f} s: `stumble check brokers topics` shows why."
+        return super().ready()
 
     def note_progress(self) -> None:
         """Note the progress in the metrics."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
@@ -46,7 +47,9 @@ class TopicPublisher:
             "outcome": (topics.outcomes, ACTION_OUTCOME, Encoder(json.loads(ACTION_OUTCOME.json))),
         }
         config = kafka.producer_config(linger_ms=5, message_timeout_ms=int(_SECONDS * 1000), compression_type="lz4")
-        self._producer = Producer({"log_level": 2, **config})
+        self._producer = Producer({"log_level": 2, **config, "error_cb": self._on_error})
+        #: Since when no broker answers, monotonic seconds; None while one does.
+        self._gone_since: float | None = None
         self._topics = TopicCollection([topics.failures, topics.outcomes])
         self._admin = AdminClient({"log_level": 2, **kafka.client_config()})
 
@@ -57,6 +60,8 @@ class TopicPublisher:
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is not None:
                 failed.append(error.str())
+            else:
+                self._gone_since = None
 
         try:
             for row in rows:
@@ -80,6 +85,16 @@ class TopicPublisher:
                 raise UndeliveredError(
                     f"Kafka does not describe {name} ({reason}): `stumble check brokers topics` shows why."
                 ) from error
+        self._gone_since = None
+
+    def outage_seconds(self) -> float:
+        """Return for how long no broker answers, 0 while one does; from any thread, also while `send` waits."""
+        since = self._gone_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._gone_since is None:
+            self._gone_since = time.monotonic()
 
     def _produce(self, row: StoredPublication, delivered: Any) -> None:
         topic, schema, encoder = self._kinds[row.kind]

@@ -23,7 +23,7 @@ from stumble.local.ports import free_port
 from stumble.local.postgres import LocalPostgres
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
-from stumble.testing.events import event, framed
+from stumble.testing.events import event, failure, framed
 from stumble.wire.codec import frame_confluent
 from stumble.wire.schemas import EVENT
 from tests.support.command import stumble
@@ -33,6 +33,10 @@ from tests.support.serving import serving
 #: The product promises 10 s where a service is gone and 30 s where it is silent; the machine may be loaded.
 GONE_SECONDS, SILENT_SECONDS = 20.0, 45.0
 _SINGLE_OBJECT_HEADER = 10
+AGAIN = """insert into publications (kind, subject_id, request_key, instance_uuid, revision, correction, status,
+ payload, kafka_partition, incarnation)
+ select kind, subject_id, request_key, instance_uuid, revision + 1, true, status, payload, kafka_partition, incarnation
+ from publications order by id limit 1"""
 
 
 @dataclass
@@ -219,6 +223,22 @@ def test_kafka_that_is_stopped(roles):
     assert "stumble_projector_backlog_records{" not in metrics
     api = json.loads(roles.probes["api"].ask("/readyz")[1])
     assert (api["status"], {one["state"] for one in api["partitions"]}) == ("stale", {"KAFKA_UNAVAILABLE"})
+    roles.kafka.start()
+    roles.wait_until_ready()
+    roles.require_live(at)
+
+
+def test_kafka_that_stops_while_publications_are_sent(roles):
+    roles.send(framed(event(request_id="req-published", failure=failure())), 0)
+    with connect(roles.testbed.url) as session:
+        eventually(lambda: session.execute("select 1 from publications limit 1").fetchone() is None)
+        roles.wait_until_ready()
+        at = time.monotonic()
+        os.kill(roles.kafka.process.pid, signal.SIGSTOP)
+        session.execute(AGAIN)
+    time.sleep(1)  # the alerter waits for the answer to what it sends
+    roles.kafka.process.stop(signal.SIGKILL)
+    outage(roles, ("alerter",), at, 16)  # a send itself waits for 30 s
     roles.kafka.start()
     roles.wait_until_ready()
     roles.require_live(at)
