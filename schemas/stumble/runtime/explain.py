@@ -12,7 +12,10 @@ from stumble.wire.masking import mask_secrets
 
 __all__ = ["connection_reason", "explain_error", "first_mistake", "install_hint", "sentence_about"]
 
-_NO_ANSWER = re.compile(r"Disconnected|Connect to \S+ failed: Connection refused|Connection setup timed out.*")
+_NO_ANSWER = re.compile(
+    r"Disconnected(: connection closed by peer.*)?|Connection setup timed out.*"
+    r"|(Connect to \S+|Receive|Send) failed: (Connection refused|Connection reset by peer|Broken pipe)"
+)
 #: Text by class name of the exception or of a base class; names, so that no library is imported for its errors.
 _KNOWN = {
     "psycopg.OperationalError": "the database cannot be reached ({}); check STUMBLE_DATABASE_URL",
@@ -42,10 +45,10 @@ def explain_error(error: BaseException) -> str:
 def connection_reason(text: str) -> str:
     """Return the reason in librdkafka's text about a connection, without the broker's name, times and counts.
 
-    Empty if the text says only that nothing answers. The broker's name comes first (``host:port/bootstrap: ``); the end
-    tells how long and how often it was tried.
+    Empty if the text says only that nothing answers. The broker's name comes first (``host:port/bootstrap: `` or
+    ``GroupCoordinator: host:port: ``); the end tells how long and how often it was tried.
     """
-    reason = re.sub(r"^\S+/(bootstrap|\d+): ", "", " ".join(text.split()))
+    reason = re.sub(r"^(\S+/(bootstrap|\d+)|GroupCoordinator: \S+): ", "", " ".join(text.split()))
     reason = re.sub(r" ?\(after \d.*\)$", "", reason).rstrip(". ")
     reason = reason.removeprefix("SSL handshake failed: ")  # the client gives one fault with and without these words
     return "" if _NO_ANSWER.fullmatch(reason) else mask_secrets(reason)

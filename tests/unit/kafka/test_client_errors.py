@@ -64,6 +64,13 @@ def test_each_reason_is_logged_once_until_kafka_answers(errors, caplog):
         ),
         ("kafka:9/1: Connect to ipv4#10.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)", ""),
         ("kafka:9/1: Disconnected (after 6000ms in state UP)", ""),
+        ("kafka:9/1: Disconnected: connection closed by peer: receive 0 after POLLIN (after 15ms in state UP)", ""),
+        ("kafka:9/1: Receive failed: Connection reset by peer (after 15ms in state UP)", ""),
+        ("GroupCoordinator: kafka:9: Disconnected: connection closed by peer (after 15ms in state UP)", ""),
+        (
+            "kafka:9/1: Disconnected: verify that security.protocol is correctly configured (after 1ms in state UP)",
+            "Disconnected: verify that security.protocol is correctly configured",
+        ),
         ("Failed to resolve 'kafka:9092'", "Failed to resolve 'kafka:9092'"),
     ],
 )
