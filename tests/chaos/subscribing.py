@@ -41,7 +41,7 @@ def check_published(
     wrong += [
         f"the highest revision of {subject} is {one['revision']}, not {last.get(subject)}"
         for subject, one in newest.items()
-        if one["revision"] != last.get(subject, one["revision"] if one["status"] != "CURRENT" else None)
+        if one["revision"] != last.get(subject) and (subject in last or one["status"] == "CURRENT")
     ]
     current = {subject: one for subject, one in newest.items() if one["status"] == "CURRENT"}
     outcomes = {one["request_key"]: one["outcome"] for one in truths}

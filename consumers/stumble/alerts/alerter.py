@@ -72,7 +72,7 @@ class Alerter(LeaseWorker):
         return 0.0 if len(rows) == _BATCH else _IDLE_SECONDS
 
     def ready(self) -> tuple[bool, str]:
-        """Return whether the store and Kafka answer; a send waits longer for a broker than this answer may."""
+        """Return whether the store and Kafka answer, also while a send waits for a broker."""
         seconds = self._publisher.outage_seconds()
         if seconds > _KAFKA_GONE_SECONDS:
             return False, f"Kafka does not answer for {seconds:.0f} s: `stumble check brokers topics` shows why."

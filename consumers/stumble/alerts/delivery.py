@@ -48,13 +48,19 @@ class TopicPublisher:
         }
         config = kafka.producer_config(linger_ms=5, message_timeout_ms=int(_SECONDS * 1000), compression_type="lz4")
         self._producer = Producer({"log_level": 2, **config, "error_cb": self._on_error})
-        #: Since when no broker answers, monotonic seconds; None while one does.
+        #: Since when no broker answers a send, monotonic seconds; None while one does, and between sends.
         self._gone_since: float | None = None
         self._topics = TopicCollection([topics.failures, topics.outcomes])
         self._admin = AdminClient({"log_level": 2, **kafka.client_config()})
 
     def send(self, rows: Sequence[StoredPublication]) -> None:
         """Send rows in their order and wait for the broker; raises `UndeliveredError` or `RegistryUnavailable`."""
+        try:
+            self._send(rows)
+        finally:
+            self._gone_since = None  # a standby alerter sends nothing, so it would never learn that a broker answers
+
+    def _send(self, rows: Sequence[StoredPublication]) -> None:
         failed: list[str] = []
 
         def delivered(error: KafkaError | None, _: Message) -> None:
@@ -85,10 +91,9 @@ class TopicPublisher:
                 raise UndeliveredError(
                     f"Kafka does not describe {name} ({reason}): `stumble check brokers topics` shows why."
                 ) from error
-        self._gone_since = None
 
     def outage_seconds(self) -> float:
-        """Return for how long no broker answers, 0 while one does; from any thread, also while `send` waits."""
+        """Return for how long no broker has answered the `send` that another thread is in; 0 if one answers."""
         since = self._gone_since
         return 0.0 if since is None else time.monotonic() - since
 

@@ -38,7 +38,6 @@ class BatchCollector:
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._batch = Batch()
-        self._records = 0
         self._bytes = 0
 
     def __bool__(self) -> bool:
@@ -47,12 +46,15 @@ class BatchCollector:
     @property
     def is_full(self) -> bool:
         """Whether the batch has reached one of its limits, to which bad records count, too."""
-        return self._records >= self._max_records or self._bytes >= self._max_bytes
+        return self._records() >= self._max_records or self._bytes >= self._max_bytes
 
     @property
     def room(self) -> int:
         """How many records to ask Kafka for: at least one, or its client makes no progress."""
-        return max(1, self._max_records - self._records)
+        return max(1, self._max_records - self._records())
+
+    def _records(self) -> int:
+        return len(self._batch.readings) + len(self._batch.bad)
 
     def add_record(
         self, record: KafkaRecord, partition: Partition, offset: int, leader_epoch: int | None = None
@@ -73,7 +75,6 @@ class BatchCollector:
             self._mark.end()
         partition.last_record_at = appended_at(record)
         self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at, leader_epoch)
-        self._records += 1
         self._bytes += len(value)
         partition.next_offset, partition.leader_epoch = offset + 1, leader_epoch
 
@@ -88,5 +89,5 @@ class BatchCollector:
 
     def take_batch(self) -> Batch:
         """Return the batch and start the next one."""
-        batch, self._batch, self._records, self._bytes = self._batch, Batch(), 0, 0
+        batch, self._batch, self._bytes = self._batch, Batch(), 0
         return batch

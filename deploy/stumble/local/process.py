@@ -97,7 +97,7 @@ class ChildProcess:
         Raises LocalError if the process of an earlier run can't be ended.
         """
         self.end_leftover()
-        # Output and topics hold texts of exceptions, which no other user of this machine may read.
+        # The output holds texts of exceptions, which no other user of this machine may read.
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         guard: list[str | Path] = [
             sys.executable,
