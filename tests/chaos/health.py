@@ -13,10 +13,15 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
 #: Seconds after which health must show that data does not move: a server that is gone, one that is silent.
 GONE, SILENT = 10.0, 30.0
 #: Seconds of tolerance: answers are read once a second, on a machine that does much else.
 _TOLERANCE = 3.0
+#: Seconds between two answers of the broker, which is asked each second, from which on it did not answer.
+_UNANSWERED = 3.0
 #: Seconds after a fault until data moves again, so that health must be good. Members of a killed process's group wait
 #: for the end of its session, clients wait between two attempts to connect.
 _RECOVERY = 30.0
@@ -48,14 +53,20 @@ class Interruption:
 
 
 class HealthReader:
-    """Asks each role for its health once a second, in a thread for each role that runs."""
+    """Asks each role for its health, and the broker for its partitions, once a second, each in a thread of its own.
 
-    def __init__(self, ports: dict[str, int]) -> None:
+    ``outages``: when the broker did not answer. A broker that is started again needs seconds, on a busy machine half a
+    minute, until it serves; roles are right to say so.
+    """
+
+    def __init__(self, ports: dict[str, int], bootstrap_servers: str, topic: str) -> None:
         self.answers: list[Answer] = []
-        self._ports = ports
+        self.outages: list[Interruption] = []
         self._began = time.monotonic()
         self._stopped = threading.Event()
         self._threads = [threading.Thread(target=self._read, args=one, daemon=True) for one in ports.items()]
+        watch = threading.Thread(target=self._watch_broker, args=(bootstrap_servers, topic), daemon=True)
+        self._threads.append(watch)
 
     def start(self) -> None:
         self._began = time.monotonic()
@@ -73,6 +84,27 @@ class HealthReader:
                 with suppress(OSError, ValueError):
                     at = time.monotonic() - self._began
                     self.answers.append(Answer(at, role, path, *_ask(f"http://127.0.0.1:{port}{path}")))
+
+    def _watch_broker(self, bootstrap_servers: str, topic: str) -> None:
+        backoff = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 200}
+        client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, **backoff})
+        last_answer = 0.0
+        while not self._stopped.wait(1.0):
+            if not _serves(client, topic):
+                continue
+            now = time.monotonic() - self._began
+            if now - last_answer > _UNANSWERED:
+                self.outages.append(Interruption("no answer of", "broker", last_answer, now))
+            last_answer = now
+
+
+def _serves(client: AdminClient, topic: str) -> bool:
+    """Return whether the broker answers within a second, and leads each partition of a topic."""
+    try:
+        metadata = client.list_topics(topic, timeout=1.0).topics[topic]
+    except KafkaException:
+        return False
+    return metadata.error is None and all(one.leader >= 0 for one in metadata.partitions.values())
 
 
 def wait_until_ready(ports: dict[str, int], seconds: float) -> None:

@@ -11,6 +11,7 @@ from random import Random
 
 import psycopg
 
+from stumble.wire.topics import Topics
 from tests.chaos import health, schedule
 from tests.chaos.audit import Auditor, Check, print_check
 from tests.chaos.emitting import ENTRY, JOURNAL
@@ -111,7 +112,7 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
         poisoner.send_unreadable_header()
         injector = FaultInjector(deployment, poisoner, seed, folder / "done.log", print_line)
         deployment.start_emitters(plans, transactional, clock_errors)
-        reader = health.HealthReader(deployment.health_ports)
+        reader = health.HealthReader(deployment.health_ports, deployment.kafka.bootstrap_servers, Topics("").actions)
         injector.begin(faults)
         reader.start()
         _run_until_done(deployment, injector, poisoner, size, print_line)
@@ -122,7 +123,7 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
         )
         checks = auditor.check_all(print_line)
         reader.stop()
-        health.save(folder / "health.jsonl", reader.answers, injector.interruptions)
+        health.save(folder / "health.jsonl", reader.answers, [*injector.interruptions, *reader.outages])
         for check in (_check_health(reader, injector), _check_faults(injector, faults, deployment)):
             print_check(check, print_line)
             checks.append(check)
@@ -179,7 +180,7 @@ def _check_faults(injector: FaultInjector, faults: list[Fault], deployment: Depl
 
 
 def _check_health(reader: health.HealthReader, injector: FaultInjector) -> Check:
-    result = health.judge(reader.answers, injector.interruptions)
+    result = health.judge(reader.answers, [*injector.interruptions, *reader.outages])
     summary = f"{len(reader.answers)} answers, {result.bad} had to be bad, {result.good} had to be good"
     return Check("health, read each second, is right", summary, result.wrong)
 

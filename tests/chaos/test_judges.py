@@ -90,6 +90,7 @@ def test_subscriber_must_end_with_the_revisions_of_the_store(
 
 OUTAGE = Interruption("kill", "broker", 100, 200)
 SILENCE = Interruption("pause", "database", 100, 200)
+START = Interruption("no answer of", "broker", 100, 200)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,9 @@ SILENCE = Interruption("pause", "database", 100, 200)
         (120, "api", "/readyz", True, SILENCE, True),
         (150, "api", "/readyz", True, SILENCE, False),
         (150, "relay-host1", "/readyz", False, SILENCE, False),
+        (120, "alerter", "/readyz", True, START, True),
+        (220, "alerter", "/readyz", False, START, True),
+        (250, "alerter", "/readyz", False, START, False),
     ],
 )
 def test_health_is_judged_by_what_happened(
