@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from stumble.outcome import rules, signals
 from stumble.outcome.attempts import StepRun, runs_of
+from stumble.outcome.deciding_rule import DecidingRule
 from stumble.outcome.duplicate_reports import with_known_causes
 from stumble.outcome.facts import Fact
 from stumble.outcome.failures import (
@@ -24,12 +25,27 @@ from stumble.outcome.records import CANCELLED, FAILED, IN_PROGRESS, INTERRUPTED,
 _SKEW_US = 5_000_000
 
 _NOTHING = FailureSet([], None)
+_OPEN = (DecidingRule.NO_SIGNAL, IN_PROGRESS, None)
 
 
 class RequestCase:
-    """One request while its outcome is decided. ``decided_at`` is the time of the deciding signal."""
+    """One request while its outcome is decided.
 
-    __slots__ = ("cancelled", "decided_at", "failing", "findings", "group", "linked", "outcome", "runs", "successes")
+    ``decided_by`` is the rule that decided it, ``decided_at`` the time of the deciding signal.
+    """
+
+    __slots__ = (
+        "cancelled",
+        "decided_at",
+        "decided_by",
+        "failing",
+        "findings",
+        "group",
+        "linked",
+        "outcome",
+        "runs",
+        "successes",
+    )
 
     def __init__(self, group: RequestGroup) -> None:
         self.group = group
@@ -41,22 +57,22 @@ class RequestCase:
         _read(self)
         self.failing = with_known_causes(self.failing)
         self.findings = find_failures(self.failing, group.rule, without_races=False) if self.failing else _NOTHING
-        self.outcome, self.decided_at = _outcome(self)
+        self.decided_by, self.outcome, self.decided_at = _outcome(self)
         if self.outcome == CANCELLED and self.decided_at is not None:
-            self.cancel(None, self.decided_at)
+            self.cancel(self.decided_by, None, self.decided_at)
         if self.outcome == IN_PROGRESS and group.given_up is not None and _nothing_since(group, group.given_up):
             self._give_up(group.given_up)
 
     def _give_up(self, fact: Fact) -> None:
         """Mark the request as failed by an interruption of its service: no exception was raised, no step ended."""
-        self.outcome, self.decided_at = FAILED, fact.at
+        self.decided_by, self.outcome, self.decided_at = DecidingRule.GIVEN_UP_AFTER_RESTART, FAILED, fact.at
         one = FailureCluster(fact.origin.host, INTERRUPTED, None)
         one.sightings = [fact]
         self.findings = FailureSet([*self.findings.clusters, one], self.findings.verdict)
 
-    def cancel(self, by: RequestGroup | None, at: int) -> None:
+    def cancel(self, rule: DecidingRule, by: RequestGroup | None, at: int) -> None:
         """Mark the request as cancelled by another one; errors that the cancellation caused are not failures."""
-        self.outcome, self.decided_at, self.linked = CANCELLED, at, by
+        self.decided_by, self.outcome, self.decided_at, self.linked = rule, CANCELLED, at, by
         silent = self.group.rule.silent_failures
         known = [f for f in self.failing if (f.signal, f.phase) not in silent]
         self.findings = find_failures(known, self.group.rule, without_races=True)
@@ -112,31 +128,37 @@ def _read_migration(case: RequestCase, fact: Fact) -> None:
         case.successes.append(fact)
 
 
-def _outcome(case: RequestCase) -> tuple[str, int | None]:
-    """Return the outcome by the request's own facts alone, and the time of the deciding signal."""
+_Decided = tuple[DecidingRule, str, int | None]
+
+
+def _outcome(case: RequestCase) -> _Decided:
+    """Return the rule that decides by the request's own facts alone, the outcome, and the time of its signal."""
     if not case.failing and case.cancelled is None:
-        return (SUCCEEDED, case.successes[0].at) if case.successes else (IN_PROGRESS, None)
+        return (DecidingRule.SUCCEEDED, SUCCEEDED, case.successes[0].at) if case.successes else _OPEN
     final = [f for f in case.failing if ends_request(case.group.rule, f) and not _only_deleted(f)]
     if case.successes:
         return _with_marker(case, final)
     if case.cancelled is not None:
-        return CANCELLED, case.cancelled.at
-    return _without_marker(final)
+        return DecidingRule.STATED_CANCELLED, CANCELLED, case.cancelled.at
+    return _failed(DecidingRule.FAILED, final)
 
 
-def _without_marker(final: Iterable[Fact]) -> tuple[str, int | None]:
+def _failed(rule: DecidingRule, final: Iterable[Fact]) -> _Decided:
     decided = min((fact.at for fact in final), default=None)
-    return (IN_PROGRESS, None) if decided is None else (FAILED, decided)
+    return _OPEN if decided is None else (rule, FAILED, decided)
 
 
-def _with_marker(case: RequestCase, final: Sequence[Fact]) -> tuple[str, int | None]:
-    """Return the outcome of a request that has a success marker beside failures or a cancellation."""
+def _with_marker(case: RequestCase, final: Sequence[Fact]) -> _Decided:
+    """Return the decision on a request that has a success marker beside failures or a cancellation."""
     if case.group.rule.swallows and case.failing:
-        return _without_marker(final)
+        return _failed(DecidingRule.SWALLOWED_FAILURE, final)
     undone = _after_success(case.successes, final)
     if undone is not None:
-        return FAILED, undone.at
-    return RECOVERED if case.findings.clusters else SUCCEEDED, case.successes[0].at
+        return DecidingRule.FAILED_AFTER_SUCCESS, FAILED, undone.at
+    at = case.successes[0].at
+    if case.findings.clusters:
+        return DecidingRule.RECOVERED, RECOVERED, at
+    return DecidingRule.SUCCEEDED, SUCCEEDED, at
 
 
 def _only_deleted(fact: Fact) -> bool:
@@ -177,7 +199,11 @@ def _settle_abort(case: RequestCase, cases: Sequence[RequestCase]) -> None:
         if _aborted(cases, case.group.family, other.group.started_at) is not case:
             continue
         if case.cancelled is not None or (rollback and other.group.started_at <= rollback[-1].at + _SKEW_US):
-            case.cancel(other.group, rollback[0].at if rollback else case.decided_at or other.group.started_at)
+            case.cancel(
+                DecidingRule.ABORTED,
+                other.group,
+                rollback[0].at if rollback else case.decided_at or other.group.started_at,
+            )
             return
 
 
@@ -198,11 +224,11 @@ def _settle_delete(case: RequestCase, deletes: Iterable[RequestCase]) -> None:
             continue
         caused = [f for f in races if _races_with(f, other)]
         if caused:
-            case.cancel(other.group, caused[0].at)
+            case.cancel(DecidingRule.RACED_WITH_DELETE, other.group, caused[0].at)
             return
         deleted_at = _deleted_at(other)
         if deleted_at is not None and case.outcome == IN_PROGRESS and case.group.started_at <= deleted_at:
-            case.cancel(other.group, deleted_at)
+            case.cancel(DecidingRule.DELETED_WHILE_OPEN, other.group, deleted_at)
             return
 
 

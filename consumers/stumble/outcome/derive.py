@@ -7,10 +7,12 @@ and batches of their arrival do not matter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from stumble.outcome import evidence, signals
 from stumble.outcome.attempts import attempt_of, numbered_attempts
 from stumble.outcome.decide import RequestCase, apply_instance_events
+from stumble.outcome.deciding_rule import DecidingRule
 from stumble.outcome.effect import effect_of
 from stumble.outcome.facts import EventOrigin, Fact, merge_facts
 from stumble.outcome.failures import FailureCluster
@@ -22,6 +24,7 @@ from stumble.outcome.records import (
     IN_PROGRESS,
     INTERRUPTED,
     INTERRUPTION,
+    STALLED,
     Decision,
     FailureRecord,
     RequestRecord,
@@ -39,6 +42,8 @@ _SHARED = [
         *("display_name", "region", "availability_zone", "cloud"),
     )
 ]
+#: Rules that look at decisions of the clock, by the outcome that they give to an open request.
+_BY_THE_CLOCK = {FAILED: DecidingRule.INTERRUPTED_BY_RESTART, STALLED: DecidingRule.STALLED}
 _INTERRUPTED_REASON = "The service was interrupted, usually by a restart, and did not complete the request."
 _INTERRUPTED = Classification(code=None, code_source="UNKNOWN", blame="OPERATOR", retryable=True, is_nova=False)
 
@@ -51,10 +56,7 @@ def derive_requests(
     ``facts`` are those of any number of its fact sets, each complete. Where one set of the instance has context
     (:func:`stumble.outcome.facts.has_context`), all of them must be given.
     """
-    sets: dict[str | None, list[Fact]] = {}
-    for fact in facts:
-        sets.setdefault(fact.origin.request_id, []).append(fact)
-    return derive_sets(instance_uuid, [merge_facts((), one) for one in sets.values()], decisions)
+    return derive_sets(instance_uuid, _fact_sets(facts), decisions)
 
 
 def derive_sets(
@@ -65,6 +67,29 @@ def derive_sets(
     latest_decisions = latest(decisions) if decisions else {}
     keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
     return tuple([_record(instance_uuid, case, keys, latest_decisions) for case in cases])
+
+
+class DerivedRequest(NamedTuple):
+    """A request's record, what was concluded from its facts, and the rule that decided its outcome."""
+
+    record: RequestRecord
+    case: RequestCase
+    decided_by: DecidingRule
+
+
+def explain_requests(
+    instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decision] = ()
+) -> tuple[DerivedRequest, ...]:
+    """Return what :func:`derive_requests` returns, each record with the rule that decided it."""
+    latest_decisions = latest(decisions)
+    cases = _cases(_fact_sets(facts))
+    keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
+    result = []
+    for case in cases:
+        record = _record(instance_uuid, case, keys, latest_decisions)
+        decided_by = case.decided_by if record.outcome == case.outcome else _BY_THE_CLOCK[record.outcome]
+        result.append(DerivedRequest(record, case, decided_by))
+    return tuple(result)
 
 
 def open_cases(
@@ -84,6 +109,13 @@ def open_cases(
 def latest(decisions: Iterable[Decision]) -> dict[str, Decision]:
     """Return the last decision on each request."""
     return {decision.request_key: decision for decision in sorted(decisions, key=_decided)}
+
+
+def _fact_sets(facts: Iterable[Fact]) -> list[Sequence[Fact]]:
+    sets: dict[str | None, list[Fact]] = {}
+    for fact in facts:
+        sets.setdefault(fact.origin.request_id, []).append(fact)
+    return [merge_facts((), one) for one in sets.values()]
 
 
 def _cases(sets: Iterable[Sequence[Fact]]) -> list[RequestCase]:
