@@ -15,7 +15,7 @@ from stumble.wire.taxonomy.classify import _CLASSES, _RULES
         ("PortBindingFailed_Remote", 400, "DEPENDENCY"),
         ("InstancePowerOffFailure", 400, "OPERATOR"),
         ("ComputeResourcesUnavailable", 400, "CAPACITY"),
-        ("InstanceNotFound", 404, "RACE"),
+        ("InstanceNotFound", 404, "OPERATOR"),
         ("TooManyInstances", 413, "USER"),
         ("libvirtError", None, "OPERATOR"),
         ("MessagingTimeout_Remote", None, "DEPENDENCY"),

@@ -9,26 +9,36 @@ from enum import Enum, unique
 class DecidingRule(Enum):
     """A rule that decides an outcome: the first that applies does. The value is its sentence in docs/outcomes.md."""
 
-    ABORTED = "A user's abort (`live_migration_cancel`) began before the work ended: `CANCELLED`, linked to the abort."
+    ABORTED = (
+        "There is no success marker, and a user's abort (`live_migration_cancel`) began on the host that then stopped "
+        "the work: `CANCELLED`, linked to the abort."
+    )
     RACED_WITH_DELETE = (
-        "Only a delete explains the failures, and evidence shows that the delete came first: `CANCELLED`, linked to "
-        "the delete."
+        "There is no success marker, only a delete explains the failure that ended the request, and evidence shows "
+        "that the delete came first: `CANCELLED`, linked to the delete."
     )
-    RACE_UNPROVEN = (
-        "A delete that was requested before the failure may explain it, and it is not yet known which came first: "
-        "`IN_PROGRESS`."
+    ORDER_UNPROVEN = (
+        "A delete or an abort that was requested before the failure, by the clocks, still runs and may explain it; no "
+        "evidence shows which came first: `IN_PROGRESS`."
     )
-    SWALLOWED_FAILURE = "Nova swallows this action's failures: a failure ends it, whatever marker follows: `FAILED`."
-    FAILED_AFTER_SUCCESS = "A failure that ends the request follows its success marker on the same host: `FAILED`."
-    RECOVERED = "A success marker, beside failures of attempts: `RECOVERED`."
-    SUCCEEDED = "A success marker, and no failure: `SUCCEEDED`."
+    SWALLOWED_FAILURE = "A failure that Nova swallows ended the request, whatever marker follows: `FAILED`."
+    FAILED_AFTER_SUCCESS = (
+        "A failure that ends the request follows its success marker, by the clock of one host: `FAILED`."
+    )
+    ENDED_IN_ERROR = "A success marker shows the server in `error`, which it was not before, beside failures: `FAILED`."
+    RECOVERED = "There is a success marker, beside failures of attempts: `RECOVERED`."
+    SUCCEEDED = "There is a success marker, and no failure: `SUCCEEDED`."
     STATED_CANCELLED = "The request's emitter states that it was cancelled: `CANCELLED`."
-    FAILED = "A failure that ends the request: `FAILED`."
+    FAILED = "There is a failure that ends the request: `FAILED`."
     GIVEN_UP_AFTER_RESTART = "A restarted service reset the server's task and resumed nothing: `FAILED`."
+    FOUND_IN_ERROR = (
+        "An attempt failed, and the next request, up to a delete, found the server in `error`, "
+        "which it was not before: `FAILED`."
+    )
     DELETED_WHILE_OPEN = "A delete removed the server while the request was open: `CANCELLED`, linked to the delete."
     INTERRUPTED_BY_RESTART = "The clock: a service restarted and did not continue its part: `FAILED`."
-    STALLED = "The clock: no event for longer than the deadline of its action: `STALLED`."
-    NO_SIGNAL = "Nothing decides it: `IN_PROGRESS`."
+    STALLED = "The clock: there was no event for longer than the deadline of the action: `STALLED`."
+    NO_SIGNAL = "Nothing decides the outcome: `IN_PROGRESS`."
 
     @property
     def number(self) -> int:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from stumble.outcome import evidence, signals
 from stumble.outcome.attempts import attempt_of, numbered_attempts
-from stumble.outcome.decide import RequestCase, apply_instance_events
+from stumble.outcome.cancellation import apply_instance_events
+from stumble.outcome.decide import RequestCase
 from stumble.outcome.deciding_rule import DecidingRule
 from stumble.outcome.effect import effect_of
 from stumble.outcome.facts import EventOrigin, Fact, merge_facts
@@ -307,7 +308,7 @@ def _without_reason(one: FailureCluster) -> str:
     if one.exception == INTERRUPTED:
         return _INTERRUPTED_REASON
     silent = all(fact.failure is None for fact in one.sightings)
-    return signals.SILENT_REASON if silent else one.exception
+    return signals.SILENT_REASONS.get(one.exception, signals.SILENT_REASON) if silent else one.exception
 
 
 def _is_direct(fact: Fact, one: FailureCluster) -> bool:

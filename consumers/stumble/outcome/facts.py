@@ -200,6 +200,11 @@ def ends_task(fact: Fact) -> bool:
     return fact.signal == signals.UPDATE and fact.state is not None and not fact.state[1]
 
 
+def sets_error(fact: Fact) -> bool:
+    """Return whether a fact shows that the server was set to ERROR while its task went on."""
+    return fact.signal == signals.UPDATE and fact.state is not None and fact.state[0] == "error" and bool(fact.state[1])
+
+
 def has_context(facts: Sequence[Fact]) -> bool:
     """Return whether a fact set can change requests of its instance other than its own.
 
@@ -213,7 +218,9 @@ def has_context(facts: Sequence[Fact]) -> bool:
             or fact.step in signals.CONTEXT_STEPS
         ):
             return True
-    return is_unassigned(facts) and any(fact.signal in signals.MEANINGFUL or ends_task(fact) for fact in facts)
+    return is_unassigned(facts) and any(
+        fact.signal in signals.MEANINGFUL or ends_task(fact) or sets_error(fact) for fact in facts
+    )
 
 
 def merge_facts(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:

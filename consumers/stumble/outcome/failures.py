@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stumble.outcome import rules, signals
-from stumble.outcome.facts import Fact, FactSighting
+from stumble.outcome.facts import Fact, FactSighting, sets_error
 from stumble.wire.taxonomy import RACES, VERDICTS, WRAPPERS
 
 
@@ -56,8 +56,8 @@ def root_of(sighting: FactSighting) -> str:
 
 
 def is_race(fact: Fact) -> bool:
-    """Return whether a failing fact shows only that its server was being deleted."""
-    return fact.failure is not None and _is_race(fact.failure)
+    """Return whether a failing fact has a class that a running delete can cause."""
+    return fact.failure is not None and (root_of(fact.failure) in RACES or only_deleted(fact.failure))
 
 
 def only_deleted(sighting: FactSighting) -> bool:
@@ -65,16 +65,17 @@ def only_deleted(sighting: FactSighting) -> bool:
     return sighting.exception == signals.DELETING or signals.DELETING in sighting.chain
 
 
-def is_collision(fact: Fact) -> bool:
-    """Return whether a failing fact shows a class that a delete at the same time can cause, without another cause."""
-    return fact.failure is not None and not fact.failure.chain and fact.failure.exception in signals.COLLISIONS
+def is_possible_race(one: FailureCluster, rule: rules.ActionRule) -> bool:
+    """Return whether a delete, or an abort, at the same time can have caused a failure."""
+    known = [fact.failure for fact in one.sightings if fact.failure is not None]
+    if not known:
+        return one.exception == rule.silent_class and bool(rule.silent_failures)
+    if one.exception in RACES or any(only_deleted(sighting) for sighting in known):
+        return True
+    return one.exception in signals.COLLISIONS and not any(sighting.chain for sighting in known)
 
 
-def _is_race(sighting: FactSighting) -> bool:
-    return root_of(sighting) in RACES or only_deleted(sighting)
-
-
-def find_failures(failing: Iterable[Fact], rule: rules.ActionRule, *, without_races: bool) -> FailureSet:
+def find_failures(failing: Iterable[Fact], rule: rules.ActionRule) -> FailureSet:
     """Return the failures that ``failing`` facts, sorted, show."""
     direct: list[Fact] = []
     relayed: list[Fact] = []
@@ -87,8 +88,6 @@ def find_failures(failing: Iterable[Fact], rule: rules.ActionRule, *, without_ra
             silent.append(fact)
             continue
         root = root_of(sighting)
-        if without_races and (_is_race(sighting) or is_collision(fact)):
-            continue
         if root in VERDICTS:
             verdicts.append(fact)
         elif sighting.exception in WRAPPERS:
@@ -122,7 +121,7 @@ def _without_relayed(direct: Iterable[Fact], relayed: list[Fact], rule: rules.Ac
     remaining: list[Fact] = []
     for fact in direct:
         assert fact.failure is not None
-        own = fact.step is not None and fact.step not in rule.relayed_steps
+        own = fact.step is not None and fact.step not in rule.relayed_steps | rule.waiting_steps
         origin = origins.get(root_of(fact.failure), fact.origin.host)
         (remaining if own or fact.origin.host == origin else relayed).append(fact)
     return remaining
@@ -255,11 +254,11 @@ def _with_verdict(
     given = _original_verdict(verdicts)
     assert given.failure is not None
     root = root_of(given.failure)
-    if any(one.exception not in RACES for one in clusters):
+    if clusters:
         return FailureSet(clusters, root)
     alone = FailureCluster(given.origin.host, root, _attempt_id(given))
     alone.sightings = verdicts
-    return FailureSet([*clusters, alone], None)
+    return FailureSet([alone], None)
 
 
 def _original_verdict(verdicts: Sequence[Fact]) -> Fact:
@@ -279,14 +278,23 @@ def _original_verdict(verdicts: Sequence[Fact]) -> Fact:
 def _assign_silent(clusters: list[FailureCluster], silent: list[Fact], rule: rules.ActionRule) -> None:
     """Add a failure without a class to the last failure that ended the request, else make it a failure of its own."""
     for fact in silent:
-        ending = [one for one in clusters if any(ends_request(rule, seen) for seen in one.sightings)]
-        cluster = _latest_before(ending, fact.at)
+        ending = [one for one in clusters if _can_have_led_to(one, fact, rule)]
+        timed_out = rule.timed_out_class is not None and sets_error(fact)
+        cluster = None if timed_out else _latest_before(ending, fact.at)
         if cluster is None:  # those of one host and attempt are one failure, as those with a class are
-            own = FailureCluster(fact.origin.host, rule.silent_class, _attempt_id(fact))
+            name = rule.timed_out_class if timed_out and rule.timed_out_class else rule.silent_class
+            own = FailureCluster(fact.origin.host, name, _attempt_id(fact))
             cluster = next((one for one in clusters if one.identity == own.identity), own)
         if cluster not in clusters:
             clusters.append(cluster)
         cluster.sightings.append(fact)
+
+
+def _can_have_led_to(one: FailureCluster, fact: Fact, rule: rules.ActionRule) -> bool:
+    """Return whether a failure ended the request before a failing fact without a class, and not while it was undone."""
+    if one.host == fact.origin.host and one.at > fact.at:
+        return False
+    return any(seen.step not in rule.undoing_steps and ends_request(rule, seen) for seen in one.sightings)
 
 
 def ends_request(rule: rules.ActionRule, fact: Fact) -> bool:

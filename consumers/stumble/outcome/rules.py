@@ -46,6 +46,8 @@ class ActionRule:
     migration_ends: bool = True
     #: Nova swallows its failures and still sends ``.end`` and Success: a marker does not turn a failure into a success.
     swallows: bool = False
+    #: Steps whose failure another host swallows: a success marker that it sends does not turn it into a success.
+    swallowed_steps: frozenset[str] = _NONE
     #: While this step runs, a success marker of a notification does not count.
     held_by: str | None = None
     #: An ``.end`` with this task_state ends only half of the work.
@@ -59,6 +61,12 @@ class ActionRule:
     #: A failure without any exception: signals that show it, at any priority, and the name that it gets.
     silent_failures: frozenset[tuple[str, str]] = _SILENT
     silent_class: str = "UnknownError"
+    #: A periodic task of Nova can set the server to ERROR while the work goes on: the name that this failure gets.
+    timed_out_class: str | None = None
+    #: Steps that undo the work: their failure is none that the work itself had.
+    undoing_steps: frozenset[str] = _NONE
+    #: Steps of the source that wait for ``relayed_steps``: what they report may have been raised there.
+    waiting_steps: frozenset[str] = _NONE
     #: On failure, its signals show the instance before Nova changes it, or another copy of the instance.
     snapshots_lag: bool = False
     #: Nova ends the task first and sets the instance to error afterwards.
@@ -82,9 +90,11 @@ def _plain(action: str, notification: str, method: str, **details: object) -> Ac
     return _rule(action, signals={signal}, ends={signal}, steps={step}, end_steps={step}, **details)
 
 
-#: Classes after which Nova raises BuildAbortException instead of trying another host (nova/compute/manager.py,
-#: _build_and_run_instance).
+#: Classes after which Nova tries no other host (nova/compute/manager.py, _build_and_run_instance), with their
+#: subclasses: it raises BuildAbortException, or gives up without an error state if the server or its guest is missing.
 _BUILD_ABORTS: Final = {
+    "InstanceNotFound",
+    "UnexpectedDeletingTaskStateError",
     "BuildAbortException",
     "NoMoreFixedIps",
     "ExternalNetworkAttachForbidden",
@@ -95,6 +105,9 @@ _BUILD_ABORTS: Final = {
     "NetworksWithQoSPolicyNotSupported",
     "VTPMSecretForbidden",
     "FlavorDiskTooSmall",
+    "FlavorDiskSmallerThanImage",
+    "FlavorDiskSmallerThanMinDisk",
+    "VolumeSmallerThanMinDisk",
     "FlavorMemoryTooSmall",
     "ImageNotActive",
     "ImageUnacceptable",
@@ -155,6 +168,8 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         final_classes=_BUILD_ABORTS,
         # The state is set to error after the fault is recorded.
         snapshots_lag=True,
+        # nova/compute/manager.py, _check_instance_build_time
+        timed_out_class="BuildTimedOut",
     ),
     _rule(
         "delete",
@@ -274,6 +289,11 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         retries=True,
         attempt_steps={"compute_check_can_live_migrate_destination", "compute_check_can_live_migrate_source"},
         relayed_steps={"compute_pre_live_migration", "compute_post_live_migration_at_destination"},
+        # Its work goes on in the background, to _post_live_migration or _rollback_live_migration.
+        waiting_steps={"compute_live_migration"},
+        # The source of releases 20 to 29 goes on to post.end and `completed`.
+        swallowed_steps={"compute_post_live_migration_at_destination"},
+        undoing_steps={"compute_rollback_live_migration_at_destination"},
         fault_ends=False,
         exception_ends=False,
         silent_failures={("instance.live_migration_rollback", "START")},

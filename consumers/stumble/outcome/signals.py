@@ -125,17 +125,26 @@ MIGRATION_ENDS: Final[Mapping[str, frozenset[str]]] = {
 RELAYING_CLASSES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})
 
 #: Classes raised when Nova could not save the instance: the state in the event is then not the stored one.
-UNSAVED: Final = frozenset({"UnexpectedTaskStateError", "UnexpectedDeletingTaskStateError", "InstanceNotFound"})
+UNSAVED: Final = frozenset({"UnexpectedTaskStateError", "UnexpectedDeletingTaskStateError"})
 
 #: Class that only a running delete causes.
 DELETING: Final = "UnexpectedDeletingTaskStateError"
 
-#: Classes that an earlier delete causes, too: it removes a migration's allocations while Nova moves them back to the
-#: instance (``SchedulerReportClient.move_allocations``).
-COLLISIONS: Final = frozenset({"AllocationMoveFailed"})
+#: task_states of a server that is being deleted.
+DELETING_TASKS: Final = frozenset({"deleting", "soft-deleting"})
+
+#: Classes that an earlier delete causes, too. It removes a migration's allocations while Nova moves them back to the
+#: instance (``SchedulerReportClient.move_allocations``). It removes the network information together with the server
+#: (nova/objects/instance_info_cache.py). A guest that it has stopped can't be moved
+#: (nova/conductor/tasks/live_migrate.py).
+COLLISIONS: Final = frozenset({"AllocationMoveFailed", "InstanceInfoCacheNotFound", "InstanceInvalidState"})
 
 #: Services that call nova-compute: exceptions that they report may have been raised there.
 CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
 
 #: Reason of a failure without an exception.
 SILENT_REASON: Final = "It failed; Nova gives no reason."
+#: The same for failures whose name says more.
+SILENT_REASONS: Final[Mapping[str, str]] = {
+    "BuildTimedOut": "The server was not built within the time that the cloud allows.",
+}

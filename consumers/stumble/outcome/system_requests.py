@@ -30,9 +30,10 @@ def attach_system_requests(
             groups += [group for group in split(facts) if _shows_request(group)]
     for facts in sorted(unassigned, key=lambda one: one[0].at):
         latest = _latest_before(groups, facts[0].at)
-        if latest is not None and _continues(latest, facts):
+        closes = _only_closes_migration_record(facts)
+        if latest is not None and _continues(latest, facts) and not (closes and _is_another_migration(latest, facts)):
             _attach(latest, facts)
-        elif any(possible_families(fact) for fact in facts) and not _only_closes_migration_record(facts):
+        elif any(possible_families(fact) for fact in facts) and not closes:
             groups += [group for group in split(facts) if _shows_request(group)]
     return groups
 
@@ -76,15 +77,19 @@ def _shows_request(group: RequestGroup) -> bool:
 
 
 def _only_closes_migration_record(facts: Iterable[Fact]) -> bool:
-    """Return whether facts show nothing but the end of a migration record.
+    """Return whether facts show nothing but the end of a migration record, and no exception that ended the migration.
 
-    A source host closes it after a restart. The periodic task that confirms resizes closes it, too (as `error`), if the
-    server no longer exists: nova/compute/manager.py, `_poll_unconfirmed_resizes`.
+    A source host closes it after a restart. Periodic tasks close it, too (nova/compute/manager.py): as `error` if the
+    server is gone, or no longer waits to be confirmed (`_poll_unconfirmed_resizes`), and as `failed` when they remove
+    what an unfinished migration left behind (`_cleanup_incomplete_migrations`).
     """
-    return all(
-        fact.signal == "migration" and (is_race(fact) or (fact.failure is None and fact.phase != "ERROR"))
-        for fact in facts
-    )
+    return all(fact.signal == "migration" and (fact.failure is None or is_race(fact)) for fact in facts)
+
+
+def _is_another_migration(group: RequestGroup, facts: Iterable[Fact]) -> bool:
+    """Return whether facts are of a migration that is not the request's own."""
+    own = {fact.extra.migration_id for fact in group.facts if fact.extra is not None} - {None}
+    return bool(own) and all(fact.extra is not None and fact.extra.migration_id not in own for fact in facts)
 
 
 def _latest_before(groups: Iterable[RequestGroup], at: int) -> RequestGroup | None:

@@ -200,8 +200,6 @@ STEPLESS_METHODS: Final[frozenset[str]] = frozenset(
     {
         "build_and_run_instance",
         "_snapshot_instance",
-        "_post_live_migration",
-        "_rollback_live_migration",
         "_mount_all_shares",
         "_umount_all_shares",
         "_mount_share",
@@ -211,6 +209,12 @@ STEPLESS_METHODS: Final[frozenset[str]] = frozenset(
         "remove_volume_connection",
     }
 )
+
+#: Methods in which the work goes on that another step has queued → that method.
+BACKGROUND_METHODS: Final[dict[str, str]] = {
+    "_post_live_migration": "live_migration",
+    "_rollback_live_migration": "live_migration",
+}
 
 #: Step → action, for steps that only one action runs.
 STEP_ACTIONS: Final[dict[str, str]] = {
@@ -258,4 +262,4 @@ def step_of_method(method: str, service: str | None) -> str | None:
     if method in STEPLESS_METHODS:
         return None
     prefix = "conductor" if service == "nova-conductor" else "compute"
-    return f"{prefix}_{method}"
+    return f"{prefix}_{BACKGROUND_METHODS.get(method, method)}"

@@ -12,10 +12,10 @@ WRAPPERS = frozenset(
 )
 
 #: Names that stumble gives to failures without an exception.
-OWN = frozenset({"InterruptedByRestart", "LiveMigrationRolledBack", "UnknownError"})
+OWN = frozenset({"BuildTimedOut", "InterruptedByRestart", "LiveMigrationRolledBack", "UnknownError"})
 
 #: The summary with which Nova gives up. NoValidHost is a verdict only after a host has failed.
 VERDICTS = frozenset({"MaxRetriesExceeded", "NoValidHost"})
 
-#: Raised in a request whose server is deleted meanwhile; they do not count as failures.
+#: Raised in a request whose server is deleted meanwhile. They are no failures where a delete is in evidence.
 RACES = frozenset({"UnexpectedDeletingTaskStateError", "InstanceNotFound"})
