@@ -128,9 +128,11 @@ def _has_another_end(case: RequestCase, suspects: Sequence[FailureCluster]) -> b
 
 def _may_explain(delete: RequestCase, suspects: Iterable[FailureCluster]) -> bool:
     """Return whether a delete runs that, by the clocks, was requested before a failure."""
-    if delete.outcome != IN_PROGRESS or any(run.result is not None for run in delete.runs):
-        return False
-    return any(delete.group.started_at <= one.at for one in suspects)
+    return _runs(delete) and any(delete.group.started_at <= one.at for one in suspects)
+
+
+def _runs(delete: RequestCase) -> bool:
+    return delete.outcome == IN_PROGRESS and all(run.result is None for run in delete.runs)
 
 
 def _order(delete: RequestCase, case: RequestCase, one: FailureCluster, cases: Sequence[RequestCase]) -> Order:
@@ -139,6 +141,8 @@ def _order(delete: RequestCase, case: RequestCase, one: FailureCluster, cases: S
         return Order.FAILURE_FIRST
     if any(fact.failure is not None and only_deleted(fact.failure) for fact in one.sightings):
         return Order.CANCELLATION_FIRST
+    if one.exception in signals.COLLISIONS and _runs(delete):  # another notification may still name its cause
+        return Order.UNKNOWN
     here = _times_on(delete, one.host)
     if (here and min(here) <= one.at) or _shows_delete(case, one) or _is_from_database(one, delete):
         return Order.CANCELLATION_FIRST

@@ -62,7 +62,7 @@ def _settled(fact: Fact, rule: rules.ActionRule, *, lagging: bool) -> bool:
     if vm_state == _ERROR or fact.signal in signals.GIVING_UP:
         return True
     if fact.phase == "START":
-        return fact.signal in rule.signals
+        return fact.signal in rule.signals and (fact.signal, fact.phase) not in rule.silent_failures
     if fact.signal == signals.UPDATE:
         return not task_state
     if fact.signal == "action_finish" and fact.phase == "ERROR":  # no other service got a call: none changes the state

@@ -98,7 +98,7 @@ def test_failure_is_retracted_when_a_delete_explains_it() -> None:
     facts = dsl.facts("""
         T api action_start stop
         T h1 event_finish compute_stop_instance !InstanceNotFound
-        T api action_start delete @req-2
+        T h1 event_start compute_terminate_instance @req-2
         T h1 event_finish.end compute_terminate_instance @req-2
     """)
     early = facts[2]._replace(at=facts[0].at)

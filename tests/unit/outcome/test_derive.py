@@ -145,8 +145,9 @@ def test_system_failure_belongs_to_the_preceding_request() -> None:
 def test_cancelled_request_is_linked_to_the_delete_that_cancelled_it() -> None:
     records = dsl.run("""
         T con action_start create
-        V h1 instance.create.error building/spawning !InstanceNotFound
         T api action_start delete @req-2
+        V h1 instance.delete.start building/deleting @req-2
+        V h1 instance.create.error building/spawning !InstanceNotFound
         V h1 instance.delete.end deleted/- @req-2
     """)
     create, delete = records

@@ -83,6 +83,73 @@ BUILDS = [
         {"create": "CANCELLED", "delete": "SUCCEEDED"},
     ),
     Scenario(
+        "create whose guest the hypervisor does not find, and nobody deletes the server",
+        """
+        T con action_start create building/scheduling
+        T h1 event_start compute__do_build_and_run_instance building/scheduling
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/spawning !InstanceNotFound
+        T h1 event_finish.end compute__do_build_and_run_instance building/spawning
+        """,
+        {"create": "FAILED h1:InstanceNotFound(UNKNOWN)"},
+    ),
+    Scenario(
+        "create whose guest the hypervisor does not find, without another host",
+        """
+        T con action_start create building/scheduling
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/spawning !InstanceNotFound
+        VL con compute_task.build_instances !NoValidHost error/-
+        """,
+        {"create": "FAILED h1:InstanceNotFound(ERROR) verdict=NoValidHost"},
+        expected_by_way={"tap": {"create": "FAILED h1:InstanceNotFound(ERROR) verdict=NoValidHost"}},
+    ),
+    Scenario(
+        "create whose image is larger than the flavor's disk",
+        """
+        T con action_start create building/scheduling
+        T h1 event_start compute__do_build_and_run_instance building/scheduling
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/spawning !FlavorDiskSmallerThanImage
+        T h1 fault !BuildAbortException>FlavorDiskSmallerThanImage building/spawning
+        T h1 event_finish.end compute__do_build_and_run_instance building/spawning
+        """,
+        {"create": "FAILED h1:FlavorDiskSmallerThanImage(UNKNOWN)"},
+    ),
+    Scenario(
+        "create without retries, its server is deleted afterwards",
+        """
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/spawning !HypervisorUnavailable
+        T h1 fault !RescheduledException>HypervisorUnavailable building/spawning
+        VL h1 instance.delete.start error/deleting @req-2
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"create": "FAILED h1:HypervisorUnavailable(UNKNOWN)", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "create that takes longer than Nova allows",
+        """
+        T con action_start create building/scheduling
+        T h1 event_start compute__do_build_and_run_instance building/scheduling
+        VL h1 instance.create.start building/-
+        TVL h1 instance.update error/spawning @req-periodic sys
+        """,
+        {"create": "FAILED h1:BuildTimedOut(ERROR)"},
+    ),
+    Scenario(
+        "create that takes longer than Nova allows, and works after that",
+        """
+        T con action_start create building/scheduling
+        T h1 event_start compute__do_build_and_run_instance building/scheduling
+        VL h1 instance.create.start building/-
+        TVL h1 instance.update error/spawning @req-periodic sys
+        VL h1 instance.create.end active/-
+        T h1 event_finish.end compute__do_build_and_run_instance active/-
+        """,
+        {"create": "RECOVERED h1:BuildTimedOut(ERROR)"},
+    ),
+    Scenario(
         "create that is open when its server is deleted",
         """
         T con action_start create

@@ -19,6 +19,34 @@ DELETES = [
         {"stop": "CANCELLED", "delete": "SUCCEEDED"},
     ),
     Scenario(
+        "stop of a server whose guest is missing, the server is deleted afterwards",
+        """
+        T api action_start stop active/powering-off
+        VL h1 instance.power_off.start active/powering-off
+        T h1 fault !InstanceNotFound>libvirtError active/-
+        T h1 event_finish compute_stop_instance !InstanceNotFound>libvirtError active/-
+        VL h1 exception compute_stop_instance !InstanceNotFound>libvirtError active/-
+        T api action_start delete active/deleting @req-2
+        VL h1 instance.delete.start active/deleting @req-2
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"stop": "FAILED h1:InstanceNotFound(NONE)", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "live migration whose job fails because its server is deleted",
+        """
+        T api action_start live-migration active/migrating
+        T h1 event_start compute_live_migration active/migrating
+        T h1 event_finish.end compute_live_migration active/migrating
+        VL h2 instance.live_migration_pre.start active/migrating
+        T api action_start delete active/deleting @req-2
+        VL h1 instance.delete.start active/deleting @req-2
+        VL h1 instance.live_migration_rollback.start active/migrating
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"live-migration": "CANCELLED", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
         "local delete: its action starts after its end",
         """
         VL api instance.delete.start active/-

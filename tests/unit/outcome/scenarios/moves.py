@@ -210,6 +210,119 @@ MOVES = [
         {"live-migration": "FAILED h1:LiveMigrationRolledBack(NONE)"},
     ),
     Scenario(
+        "live migration whose job Nova itself aborts after a time-out",
+        """
+        T api action_start live-migration active/migrating
+        T h1 event_start compute_live_migration active/migrating
+        T h1 event_finish.end compute_live_migration active/migrating
+        VL h2 instance.live_migration_pre.start active/migrating
+        VL h1 instance.live_migration_rollback.start active/migrating
+        VL h1 instance.live_migration_rollback.end active/-
+        T h1 migration migration_type=live-migration migration_status=cancelled
+        """,
+        {"live-migration": "FAILED h1:LiveMigrationRolledBack(NONE)"},
+    ),
+    Scenario(
+        "live migration in the queue of a compute that is stopped",
+        """
+        T api action_start live-migration active/migrating
+        T h1 event_start compute_live_migration active/migrating
+        T h1 migration migration_type=live-migration migration_status=queued
+        T h1 event_finish.end compute_live_migration active/migrating
+        T h1 migration migration_type=live-migration migration_status=cancelled
+        """,
+        {"live-migration": "FAILED h1:LiveMigrationRolledBack(UNKNOWN)"},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "live migration whose job fails, and whose rollback on the destination fails",
+        """
+        T api action_start live-migration active/migrating
+        T h1 event_finish.end compute_live_migration active/migrating
+        VL h2 instance.live_migration_pre.start active/migrating
+        VL h1 instance.live_migration_rollback.start active/migrating
+        T h2 event_start compute_rollback_live_migration_at_destination active/migrating
+        T h2 event_finish compute_rollback_live_migration_at_destination !HypervisorUnavailable active/migrating
+        VL h2 exception compute_rollback_live_migration_at_destination !HypervisorUnavailable active/migrating
+        VL h1 instance.live_migration_rollback.end active/-
+        T h1 migration migration_type=live-migration migration_status=failed
+        """,
+        {"live-migration": "FAILED h1:LiveMigrationRolledBack(NONE) h2:HypervisorUnavailable(NONE)"},
+    ),
+    Scenario(
+        "live migration whose job fails, and whose rollback on the source fails",
+        """
+        T api action_start live-migration active/migrating
+        T h1 event_finish.end compute_live_migration active/migrating
+        VL h2 instance.live_migration_pre.start active/migrating
+        VL h1 instance.live_migration_rollback.start active/migrating
+        T h1 fault !MessagingTimeout active/migrating
+        VL h1 exception compute_live_migration !MessagingTimeout active/migrating
+        T h1 migration migration_type=live-migration migration_status=error !MessagingTimeout
+        T h1 instance.update error/-
+        """,
+        {"live-migration": "FAILED h1:LiveMigrationRolledBack(ERROR) h1:MessagingTimeout(ERROR)"},
+        expected_by_way={
+            way: {"live-migration": "FAILED h1:LiveMigrationRolledBack(UNKNOWN) h1:MessagingTimeout(UNKNOWN)"}
+            for way in ("versioned", "legacy", "both")
+        },
+    ),
+    Scenario(
+        "live migration whose source gets no answer after the move",
+        """
+        T api action_start live-migration active/migrating
+        VL h2 instance.live_migration_pre.start active/migrating
+        VL h1 instance.live_migration_post.start active/migrating
+        T h1 fault !MessagingTimeout active/migrating
+        VL h1 exception compute_live_migration !MessagingTimeout
+        T h1 migration migration_type=live-migration migration_status=error !MessagingTimeout
+        T h1 instance.update error/-
+        """,
+        {"live-migration": "FAILED h1:MessagingTimeout(ERROR)"},
+        expected_by_way={
+            way: {"live-migration": "FAILED h1:MessagingTimeout(UNKNOWN)"} for way in ("versioned", "legacy", "both")
+        },
+    ),
+    Scenario(
+        "live migration: the destination fails at the end, the source of an older release completes it",
+        """
+        T api action_start live-migration active/migrating
+        VL h2 instance.live_migration_pre.start active/migrating
+        VL h1 instance.live_migration_post.start active/migrating
+        VL h2 instance.live_migration_post_dest.start active/migrating
+        T h2 instance.update error/migrating
+        T h2 fault !HypervisorUnavailable error/migrating
+        T h2 event_finish compute_post_live_migration_at_destination !HypervisorUnavailable error/migrating
+        L h2 exception compute_post_live_migration_at_destination !HypervisorUnavailable error/migrating
+        V h2 exception !HypervisorUnavailable
+        VL h1 instance.live_migration_post.end error/-
+        T h1 migration migration_type=live-migration migration_status=completed
+        """,
+        {"live-migration": "FAILED h2:HypervisorUnavailable(ERROR)"},
+    ),
+    Scenario(
+        "resize whose migration a periodic task closes after its state was reset",
+        """
+        T api action_start resize active/resize_prep
+        T h2 migration migration_type=resize migration_status=finished migration_id=1
+        T h2 event_finish.end compute_finish_resize resized/-
+        VL h2 instance.resize_finish.end resized/-
+        T h2 migration migration_type=resize migration_status=error migration_id=1 @req-periodic sys
+        """,
+        {"resize": "SUCCEEDED"},
+    ),
+    Scenario(
+        "resize during which a periodic task closes the migration of an earlier one",
+        """
+        T api action_start resize active/resize_prep
+        T h2 migration migration_type=resize migration_status=migrating migration_id=2
+        T h1 migration migration_type=resize migration_status=failed migration_id=1 @req-periodic sys
+        T h2 event_finish.end compute_finish_resize resized/-
+        VL h2 instance.resize_finish.end resized/-
+        """,
+        {"resize": "SUCCEEDED"},
+    ),
+    Scenario(
         "live migration aborted",
         """
         T api action_start live-migration
