@@ -14,8 +14,8 @@ class DecidingRule(Enum):
         "the work: `CANCELLED`, linked to the abort."
     )
     RACED_WITH_DELETE = (
-        "There is no success marker, only a delete explains the failure that ended the request, and evidence shows "
-        "that the delete came first: `CANCELLED`, linked to the delete."
+        "The request has not succeeded, only a delete explains its failure, and evidence shows that the delete came "
+        "first: `CANCELLED`, linked to the delete."
     )
     ORDER_UNPROVEN = (
         "A delete or an abort that was requested before the failure, by the clocks, still runs and may explain it; no "

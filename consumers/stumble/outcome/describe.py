@@ -1,4 +1,4 @@
-"""The rules of all actions as a Markdown table: ``python -m stumble.outcome.describe`` prints it."""
+"""The rules that decide an outcome, and those of each action, as Markdown: ``python -m stumble.outcome.describe``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from stumble.outcome import signals
+from stumble.outcome.deciding_rule import DecidingRule
 from stumble.outcome.rules import RULES, ActionRule
 
 _HEADER = "| action | ends with | or with Success of the step | a failure ends | notes |\n|---|---|---|---|---|\n"
@@ -36,11 +37,20 @@ def _notes(rule: ActionRule) -> str:
         notes.append(f"still open while task_state is `{rule.half_done}`")
     if rule.silent_failures:
         notes += [f"fails also with `{name.removeprefix('instance.')}`" for name, _ in sorted(rule.silent_failures)]
+    if rule.timed_out_class is not None:
+        notes.append(f"fails also when a periodic task sets the server to ERROR (`{rule.timed_out_class}`)")
+    notes += [f"a failure of `{step}` ends it, whatever follows" for step in sorted(rule.swallowed_steps)]
     if rule.aborted_by is not None:
         notes.append(f"cancelled by `{rule.aborted_by}`")
     if rule.by_target:
         notes.append("one request per target")
     return "; ".join(notes)
+
+
+def deciding_rules() -> str:
+    """Return the rules that decide an outcome, in their order, as a Markdown table."""
+    rows = [f"| {rule.number} | `{rule.name}` | {rule.value} |\n" for rule in DecidingRule]
+    return "| | rule | when it applies, and the outcome |\n|---|---|---|\n" + "".join(rows)
 
 
 def rules_table() -> str:
@@ -53,4 +63,4 @@ def rules_table() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(rules_table())
+    sys.stdout.write(f"{deciding_rules()}\n{rules_table()}")

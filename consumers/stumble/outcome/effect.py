@@ -67,6 +67,6 @@ def _settled(fact: Fact, rule: rules.ActionRule, *, lagging: bool) -> bool:
         return not task_state
     if fact.signal == "action_finish" and fact.phase == "ERROR":  # no other service got a call: none changes the state
         return True
-    if lagging:
+    if lagging or (rule.error_comes_last and fact.signal == "exception"):
         return False
     return not task_state or (fact.phase == "ERROR" and fact.signal in _AFTER_STATE)

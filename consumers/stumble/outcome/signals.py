@@ -147,4 +147,5 @@ SILENT_REASON: Final = "It failed; Nova gives no reason."
 #: The same for failures whose name says more.
 SILENT_REASONS: Final[Mapping[str, str]] = {
     "BuildTimedOut": "The server was not built within the time that the cloud allows.",
+    "LiveMigrationRolledBack": "The live migration was stopped and undone; Nova gives no reason.",
 }

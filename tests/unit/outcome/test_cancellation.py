@@ -191,7 +191,7 @@ def test_abort_that_reached_the_host_after_the_rollback_cancels_nothing(seconds:
         T h1 migration migration_type=live-migration migration_status=cancelled
     """)
     summary = dsl.summary(derive_requests(dsl.INSTANCE, shifted(facts, "h1", seconds)))
-    assert summary["live-migration"] == "FAILED h1:LiveMigrationRolledBack(NONE)"
+    assert summary["live-migration"] == "FAILED h1:LiveMigrationRolledBack(UNKNOWN)"
     assert prefixes(facts, "live-migration") == [IN_PROGRESS, "FAILED"]
 
 

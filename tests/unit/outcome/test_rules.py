@@ -73,7 +73,13 @@ def test_unknown_action_can_fail_but_not_succeed() -> None:
     assert dsl.summary(ended) == {"teleport": "IN_PROGRESS"}
 
 
+def test_deciding_rules_in_docs_are_current() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "outcomes.md").read_text(encoding="utf-8")
+    generated = text.partition("describe, first table -->\n")[2].partition("<!-- end of rules -->")[0]
+    assert generated == describe.deciding_rules(), "run: python -m stumble.outcome.describe"
+
+
 def test_rules_table_in_docs_is_current() -> None:
     text = (Path(__file__).parents[3] / "docs" / "outcomes.md").read_text(encoding="utf-8")
-    generated = text.partition("describe -->\n")[2].partition("<!-- end -->")[0]
+    generated = text.partition("describe, second table -->\n")[2].partition("<!-- end -->")[0]
     assert generated == describe.rules_table(), "run: python -m stumble.outcome.describe"
