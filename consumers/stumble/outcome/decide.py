@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stumble.outcome import rules, signals
+from stumble.outcome import signals
 from stumble.outcome.attempts import StepRun, runs_of
+from stumble.outcome.completion import Completion, completion_of
 from stumble.outcome.deciding_rule import DecidingRule
 from stumble.outcome.duplicate_reports import with_known_causes
 from stumble.outcome.effect import baseline_of
@@ -98,6 +99,7 @@ def _read(case: RequestCase) -> None:
     rule = case.group.rule
     silent = rule.silent_failures
     held = rule.held_by is not None and any(r.step == rule.held_by and r.result is None for r in case.runs)
+    undone: list[Fact] = []
     for fact in case.group.facts:
         phase = fact.phase
         if fact.extra is not None and fact.extra.outcome == CANCELLED:
@@ -107,24 +109,16 @@ def _read(case: RequestCase) -> None:
             case.failing.append(fact)
         elif fact.signal == "migration":
             _read_migration(case, fact)
-        elif (phase == "END" or fact.signal in signals.PHASELESS) and _succeeds(rule, fact, held=held):
-            case.successes.append(fact)
         elif rule.timed_out_class is not None and fact.origin.request_id != case.group.request_id and sets_error(fact):
             case.failing.append(fact)
-
-
-def _succeeds(rule: rules.ActionRule, fact: Fact, *, held: bool) -> bool:
-    """Return whether a fact that ends something is a success marker of its request."""
-    signal = fact.signal
-    if signal in rule.ends:
-        return not held and not _half_done(rule, fact)
-    if signal in signals.STEPPING and fact.step in rule.end_steps:
-        return rule.undone is None or fact.state is None or fact.state[1] != rule.undone
-    return signal in signals.DECLARING
-
-
-def _half_done(rule: rules.ActionRule, fact: Fact) -> bool:
-    return rule.half_done is not None and fact.state is not None and fact.state[1] == rule.half_done
+        elif (phase == "END" or fact.signal in signals.PHASELESS) and not (held and fact.signal in rule.ends):
+            completion = completion_of(rule, fact, case.group.facts)
+            if completion is Completion.DONE:
+                case.successes.append(fact)
+            elif completion is Completion.UNDONE:
+                undone.append(fact)
+    if undone and not case.successes:
+        case.failing = sorted([*case.failing, *undone])
 
 
 def _read_migration(case: RequestCase, fact: Fact) -> None:

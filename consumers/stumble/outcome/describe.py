@@ -7,9 +7,12 @@ from collections.abc import Iterable
 
 from stumble.outcome import signals
 from stumble.outcome.deciding_rule import DecidingRule
-from stumble.outcome.rules import RULES, ActionRule
+from stumble.outcome.rules import RULES, ActionRule, Evidence
 
-_HEADER = "| action | ends with | or with Success of the step | a failure ends | notes |\n|---|---|---|---|---|\n"
+_HEADER = (
+    "| action | ends with | or with Success of the step | evidence that these need | a failure ends | notes |\n"
+    "|---|---|---|---|---|---|\n"
+)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -19,6 +22,29 @@ def _listed(names: Iterable[str]) -> str:
 def _ends(rule: ActionRule) -> str:
     phases = {name: name if name in signals.PHASELESS else f"{name}.end" for name in rule.ends}
     return _listed(phase.removeprefix("instance.") for phase in phases.values())
+
+
+def _evidence(rule: ActionRule) -> str:
+    ends: dict[str, list[str]] = {}
+    for name, evidence in rule.evidence.items():
+        ends.setdefault(_condition(evidence), []).append(name.removeprefix("instance."))
+    return "; ".join(f"{_listed(names)}: {condition}" for condition, names in ends.items())
+
+
+def _condition(evidence: Evidence) -> str:
+    parts = []
+    if evidence.unfinished_tasks:
+        parts.append(f"task_state is not {_alternatives(evidence.unfinished_tasks)}")
+    if evidence.vm_states:
+        began = f", or the step began with task_state `{evidence.same_task}`" if evidence.same_task else ""
+        parts.append(f"vm_state is {_alternatives(evidence.vm_states)}{began}")
+    if evidence.migration_statuses:
+        parts.append(f"the migration is {_alternatives(evidence.migration_statuses)}")
+    return " and ".join(parts) or f"the tap reports no `{signals.STEP_UNDONE}`"
+
+
+def _alternatives(names: Iterable[str]) -> str:
+    return " or ".join(f"`{name}`" for name in sorted(names))
 
 
 def _failure(rule: ActionRule) -> str:
@@ -33,8 +59,6 @@ def _notes(rule: ActionRule) -> str:
         notes.append("ends when Nova finishes the action record")
     if rule.held_by is not None:
         notes.append(f"open while `{rule.held_by}` runs")
-    if rule.half_done is not None:
-        notes.append(f"still open while task_state is `{rule.half_done}`")
     if rule.silent_failures:
         notes += [f"fails also with `{name.removeprefix('instance.')}`" for name, _ in sorted(rule.silent_failures)]
     if rule.timed_out_class is not None:
@@ -56,7 +80,8 @@ def deciding_rules() -> str:
 def rules_table() -> str:
     """Return the rules of all actions as a Markdown table."""
     rows = [
-        f"| {rule.action} | {_ends(rule)} | {_listed(rule.end_steps)} | {_failure(rule)} | {_notes(rule)} |\n"
+        f"| {rule.action} | {_ends(rule)} | {_listed(rule.end_steps)} | {_evidence(rule)} | {_failure(rule)} "
+        f"| {_notes(rule)} |\n"
         for rule in RULES.values()
     ]
     return _HEADER + "".join(rows)

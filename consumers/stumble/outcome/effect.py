@@ -37,7 +37,9 @@ def effect_of(at: int, exception: str, rule: rules.ActionRule, facts: Sequence[F
     if rule.error_comes_last and baseline != _ERROR and any(_becomes_error(fact) and fact.at >= at for fact in facts):
         return EFFECT_ERROR
     for fact in facts:
-        if fact.state is None or fact.at < at or not _settled(fact, rule, lagging=lagging):
+        if fact.state is None or fact.at < at:
+            continue
+        if not _settled(fact, rule, lagging=lagging) and not _shows_nothing_done(fact, at, exception, rule):
             continue
         after = fact.state[0]
         if after == _ERROR and baseline != _ERROR:
@@ -45,6 +47,13 @@ def effect_of(at: int, exception: str, rule: rules.ActionRule, facts: Sequence[F
         # If the state before is unknown, a failure that does not lead to ERROR counts as one without effect.
         return EFFECT_NONE if baseline is None or after == baseline else EFFECT_OTHER
     return EFFECT_UNKNOWN
+
+
+def _shows_nothing_done(fact: Fact, at: int, exception: str, rule: rules.ActionRule) -> bool:
+    """Return whether a fact shows the state that a step left as it was: it gave up, or its end is the failure."""
+    if fact.signal == signals.STEP_UNDONE:
+        return True
+    return fact.at == at and fact.phase == "END" and exception == rule.silent_class
 
 
 def _becomes_error(fact: Fact) -> bool:

@@ -7,12 +7,30 @@ reason where a rule is surprising. Signals are named as ``source.signal`` names 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
 _NONE: Final[frozenset[str]] = frozenset()
 _SILENT: Final[frozenset[tuple[str, str]]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the end of an action or step needs besides, to be a success marker: Nova can end it without the work.
+
+    A report of the tap that the step gave up always contradicts its Success. Where the end shows no state of the
+    server, nothing else contradicts it.
+    """
+
+    #: While the server has one of these task_states, the work is not done: a failure or a later end will follow.
+    unfinished_tasks: frozenset[str] = _NONE
+    #: The server must have one of these vm_states then.
+    vm_states: frozenset[str] = _NONE
+    #: Or it had this task_state when the step began: another request was doing the same.
+    same_task: str | None = None
+    #: The request's migration must have, or have had, one of these statuses.
+    migration_statuses: frozenset[str] = _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +68,15 @@ class ActionRule:
     swallowed_steps: frozenset[str] = _NONE
     #: While this step runs, a success marker of a notification does not count.
     held_by: str | None = None
-    #: An ``.end`` with this task_state ends only half of the work.
-    half_done: str | None = None
-    #: A step that ends with this task_state gave up without an error: it is not a success marker.
-    undone: str | None = None
+    #: Notification or step of ``ends`` and ``end_steps`` → what its end needs besides, to be a success marker.
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
     #: Actions whose signals appear inside this one, under its request id, and are not requests of their own.
     inside: frozenset[str] = _NONE
     #: Action of another request on the instance that cancels this one.
     aborted_by: str | None = None
-    #: A failure without any exception: signals that show it, at any priority, and the name that it gets.
+    #: Signals that show a failure without any exception.
     silent_failures: frozenset[tuple[str, str]] = _SILENT
+    #: Class of a failure without any exception.
     silent_class: str = "UnknownError"
     #: A periodic task of Nova can set the server to ERROR while the work goes on: the name that this failure gets.
     timed_out_class: str | None = None
@@ -178,7 +195,10 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         steps={"compute_terminate_instance", "compute_soft_delete_instance"},
         end_steps={"compute_terminate_instance", "compute_soft_delete_instance"},
         # If the guest no longer exists, the step ends with Success and the server stays as it was.
-        undone="deleting",
+        evidence=dict.fromkeys(
+            ("compute_terminate_instance", "compute_soft_delete_instance"),
+            Evidence(unfinished_tasks=frozenset({"deleting"})),
+        ),
         ends_instance=True,
     ),
     _plain("restore", "restore", "restore_instance"),
@@ -188,6 +208,8 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         ends={"instance.power_off"},
         steps={"compute_stop_instance", "compute_power_update"},
         end_steps={"compute_stop_instance", "compute_power_update"},
+        evidence={"compute_power_update": Evidence(vm_states=frozenset({"stopped"}), same_task="powering-off")},
+        silent_class="PowerUpdateIgnored",
     ),
     _rule(
         "start",
@@ -195,6 +217,8 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         ends={"instance.power_on"},
         steps={"compute_start_instance", "compute_power_update"},
         end_steps={"compute_start_instance", "compute_power_update"},
+        evidence={"compute_power_update": Evidence(vm_states=frozenset({"active"}), same_task="powering-on")},
+        silent_class="PowerUpdateIgnored",
     ),
     # Nova swallows a failed reboot if the guest still runs: .error, then .end, step Success.
     _rule(
@@ -231,6 +255,8 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
             "compute_confirm_snapshot_based_resize_at_source",
         },
         end_steps={"compute_confirm_resize", "conductor_confirm_snapshot_based_resize"},
+        evidence={"compute_confirm_resize": Evidence(migration_statuses=frozenset({"confirmed"}))},
+        silent_class="ResizeNotConfirmed",
         # Nova fetches a copy of the instance inside the step, and sets that copy to error.
         snapshots_lag=True,
     ),
@@ -252,7 +278,10 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         steps={"compute_shelve_instance"},
         end_steps={"compute_shelve_instance"},
         held_by="compute_shelve_instance",
-        half_done="shelving_offloading",
+        evidence=dict.fromkeys(
+            ("instance.shelve", "instance.shelve_offload"),
+            Evidence(unfinished_tasks=frozenset({"shelving_offloading"})),
+        ),
         inside={"shelveOffload", "createImage", "stop"},
     ),
     _plain("shelveOffload", "shelve_offload", "shelve_offload_instance"),
@@ -304,7 +333,14 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
     _plain("live_migration_cancel", "live_migration_abort", "live_migration_abort"),
     _plain("live_migration_force_complete", "live_migration_force_complete", "live_migration_force_complete"),
     _plain("trigger_crash_dump", "trigger_crash_dump", "trigger_crash_dump"),
-    _rule("extend_volume", steps={"compute_extend_volume"}, end_steps={"compute_extend_volume"}, by_target=True),
+    _rule(
+        "extend_volume",
+        steps={"compute_extend_volume"},
+        end_steps={"compute_extend_volume"},
+        evidence={"compute_extend_volume": Evidence()},
+        silent_class="VolumeNotExtended",
+        by_target=True,
+    ),
     _plain("attach_interface", "interface_attach", "attach_interface"),
     _plain("detach_interface", "interface_detach", "detach_interface"),
     # The api_ steps are those of a shelved server: no notification is sent then.
@@ -341,6 +377,11 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         steps={"compute_backup_instance"},
         end_steps={"compute_backup_instance"},
         held_by="compute_backup_instance",
+        evidence={
+            "compute_backup_instance": Evidence(
+                unfinished_tasks=frozenset({"image_backup", "image_pending_upload", "image_uploading"})
+            ),
+        },
         # Nova swallows the error that the image was deleted meanwhile: step Success.
         swallows=True,
         inside={"createImage"},

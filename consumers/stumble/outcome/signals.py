@@ -68,6 +68,8 @@ CORRECTABLE: Final = frozenset(family_of_action(name) for name in RULES if famil
 DECLARING: Final = frozenset({"action_start", "action_finish", "request"})
 #: Signals that prove a request of its own, even without an initiator.
 OWN: Final = DECLARING | {"step"}
+#: Signal of the tap: a step's method gave up its work, or swallowed the exception that ended it.
+STEP_UNDONE: Final = "step_undone"
 #: Signals of one run of a step.
 STEPPING: Final = frozenset({"event_start", "event_finish", "step"})
 #: Signals with which the conductor gives up a request, and the actions that they may belong to.
@@ -101,6 +103,7 @@ MEANINGFUL: Final = (
         "exception",
         "fault",
         "migration",
+        STEP_UNDONE,
     }
 )
 

@@ -29,6 +29,8 @@ _TARGETS: Final[dict[str, tuple[str, str, str | None]]] = {
     "compute_allow_share": ("share", "share_mapping", "share_id"),
     "compute_deny_share": ("share", "share_mapping", "share_id"),
 }
+#: Steps that can return early because of their migration's status, and then end with Success.
+_DECIDED_BY_MIGRATION: Final = frozenset({"compute_confirm_resize"})
 
 
 def new_call(kind: str, function: str, **known: Any) -> dict[str, Any]:
@@ -103,6 +105,11 @@ def step_target(step: Any, arguments: Mapping[str, Any]) -> tuple[str, str] | No
         if isinstance(result, str) and result:
             return kind, result
     return None
+
+
+def step_migration(step: Any, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the migration that is an argument of a step's method, if its status shows whether the work was done."""
+    return migration(arguments.get("migration")) if step in _DECIDED_BY_MIGRATION else None
 
 
 def extended_volume(action: Any, frame: FrameType | None) -> tuple[str, str] | None:

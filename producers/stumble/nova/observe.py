@@ -10,7 +10,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from stumble.nova import calls, service, sightings
+from stumble.nova import calls, service, sightings, undone
 from stumble.nova.states import SavedStates
 
 if TYPE_CHECKING:
@@ -61,13 +61,15 @@ def action_start(producer: Producer, caller: FrameType, given: Arguments) -> Cal
     return after
 
 
-def api_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None], None]:
+def api_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None, Any], None]:
     """Emit the failure of each action that an API call recorded before it raised."""
     del caller, given
     return _serve(producer, "Resource.dispatch", lambda _raised, _instance: True)
 
 
-def conductor_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None], None]:
+def conductor_call(
+    producer: Producer, caller: FrameType, given: Arguments
+) -> Callable[[BaseException | None, Any], None]:
     """Emit the failure of an action that the conductor recorded but could not pass to a compute.
 
     One call can concern several servers; those already passed to a compute continue.
@@ -78,12 +80,12 @@ def conductor_call(producer: Producer, caller: FrameType, given: Arguments) -> C
 
 def _serve(
     producer: Producer, function: str, concerns: Callable[[BaseException, Any], bool]
-) -> Callable[[BaseException | None], None]:
+) -> Callable[[BaseException | None, Any], None]:
     outer = getattr(_serving, "started", None)
     started: list[tuple[dict[str, Any], dict[str, Any]]] = []
     _serving.started = started
 
-    def after(raised: BaseException | None) -> None:
+    def after(raised: BaseException | None, _result: Any) -> None:
         _serving.started = outer
         if raised is None:
             return
@@ -153,7 +155,9 @@ def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> C
     return partial(producer.emit_call, call, calls.context(migration._context))  # noqa: SLF001 - Nova itself reads it
 
 
-def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
+def instance_save(
+    producer: Producer, caller: FrameType, given: Arguments
+) -> Callable[[BaseException | None, Any], None] | None:
     """Emit an instance whose vm_state changes or whose task ends, after Nova has saved it.
 
     Steps and notifications show the other changes of task_state.
@@ -166,7 +170,11 @@ def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Ca
     known, context = calls.instance(instance), calls.context(instance._context)  # noqa: SLF001 - Nova itself reads it
     vm_state, task_state = known.get("vm_state"), known.get("task_state")
 
-    def after() -> None:
+    def after(raised: BaseException | None, _result: Any) -> None:
+        if raised is not None:
+            stored = _states.corrected(known, known.get("uuid"), context["request_id"])
+            undone.failed_save(producer, caller, instance._context, stored, raised)  # noqa: SLF001 - as above
+            return
         before = _states.saved(known.get("uuid"), context["request_id"], vm_state, task_state)
         swallowed = _swallowed(caller)
         if (vm_changed and vm_state != before) or (task_changed and task_state is None):
@@ -214,5 +222,6 @@ def _step(producer: Producer, caller: FrameType, kind: str, given: Arguments) ->
     call["host"] = given.get("host") or host or call["host"]
     call["step"] = step
     call["target"] = calls.step_target(step, arguments)
+    call["migration"] = calls.step_migration(step, arguments)
     call["instance"] = calls.same_instance(arguments.get("instance"), uuid)
     return call

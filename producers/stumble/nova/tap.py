@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stumble.nova import observe
+from stumble.nova import observe, undone
 
 if TYPE_CHECKING:
     from stumble.nova.producer import Producer
@@ -29,8 +29,8 @@ class WrappedFunction(NamedTuple):
     """A function to wrap: its location, its required arguments, and the observer that runs before each call.
 
     An observer may return a callback that runs after the call succeeded or, if ``raised`` is set, after the call ended;
-    the latter gets the exception or None. ``only``: the service that has the function; ``optional``: some releases
-    lack it.
+    the latter gets the exception or None, and the result. ``only``: the service that has the function; ``optional``:
+    some releases lack it.
     """
 
     module: str
@@ -65,7 +65,17 @@ TARGETS = (
         observe.event_finish,
     ),
     WrappedFunction("nova.objects.migration", "Migration", "save", ("self",), observe.migration_save),
-    WrappedFunction("nova.objects.instance", "Instance", "save", ("self",), observe.instance_save),
+    WrappedFunction("nova.objects.instance", "Instance", "save", ("self",), observe.instance_save, raised=True),
+    WrappedFunction(
+        "nova.objects.block_device",
+        "BlockDeviceMapping",
+        "get_by_volume_and_instance",
+        ("context", "volume_id"),
+        undone.volume_lookup,
+        raised=True,
+        only="nova-compute",
+    ),
+    WrappedFunction("nova.image.glance", "API", "get", ("self",), undone.image_lookup, only="nova-compute"),
     WrappedFunction(
         "nova.compute.utils",
         None,
@@ -161,7 +171,8 @@ def _wrap(target: WrappedFunction) -> str | None:
         return f"it has no {', '.join(absent)}"
     wrapper: Any
     if isinstance(original, classmethod | staticmethod):
-        wrapper = classmethod(_around_classmethod(original, target.observer, parameters))
+        around = _around_classmethod_to_the_end if target.raised else _around_classmethod
+        wrapper = classmethod(around(original, target.observer, parameters))
     elif target.raised:
         wrapper = _around_to_the_end(original, target.observer, parameters)
     else:
@@ -193,6 +204,14 @@ def _around_classmethod(original: Any, observer: Observer, names: list[str]) -> 
     return _like(original.__func__, wrapper)
 
 
+def _around_classmethod_to_the_end(original: Any, observer: Observer, names: list[str]) -> Callable[..., Any]:
+    def wrapper(cls: type, *args: Any, **kwargs: Any) -> Any:
+        after = _before(observer, sys._getframe(1), names, args, kwargs)
+        return _call_to_the_end(original.__get__(None, cls), args, kwargs, after)
+
+    return _like(original.__func__, wrapper)
+
+
 def _around_function(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         after = _before(observer, sys._getframe(1), names, args, kwargs)
@@ -206,15 +225,21 @@ def _around_function(original: Callable[..., Any], observer: Observer, names: li
 def _around_to_the_end(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         after = _before(observer, sys._getframe(1), names, args, kwargs)
-        try:
-            result = original(*args, **kwargs)
-        except BaseException as error:
-            _after(after, error)
-            raise
-        _after(after, None)
-        return result
+        return _call_to_the_end(original, args, kwargs, after)
 
     return _like(original, wrapper)
+
+
+def _call_to_the_end(
+    original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], after: Callable[..., None] | None
+) -> Any:
+    try:
+        result = original(*args, **kwargs)
+    except BaseException as error:
+        _after(after, error, None)
+        raise
+    _after(after, None, result)
+    return result
 
 
 def _like(original: Any, wrapper: Callable[..., Any]) -> Callable[..., Any]:
@@ -244,7 +269,7 @@ def _before(
         return None
 
 
-def _after(after: Callable[..., None] | None, *ended: BaseException | None) -> None:
+def _after(after: Callable[..., None] | None, *ended: Any) -> None:
     if after is None:
         return
     try:

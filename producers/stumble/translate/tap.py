@@ -2,11 +2,11 @@
 
 A call is a plain mapping, so that recorded calls can be translated again:
 
-- ``kind``: ``action_start``, ``action_finish``, ``event_start``, ``event_finish``, ``fault``, ``migration`` or
-  ``instance_save``
+- ``kind``: ``action_start``, ``action_finish``, ``event_start``, ``event_finish``, ``fault``, ``migration``,
+  ``instance_save`` or ``step_undone`` (the step gave its work up, and will end with Success)
 - ``call_id``: random, one per call; ``time_us``: UTC microseconds; ``function``: name of the called function
 - ``service`` and ``host``: where the call was made
-- ``instance_uuid``; ``action`` (action_*) or ``step`` (event_*)
+- ``instance_uuid``; ``action`` (action_*) or ``step`` (event_*, step_undone)
 - ``failed``: whether event_finish or action_finish ended in failure
 - ``exception``: mapping of ``class``, ``module``, ``function``, ``message``, ``traceback``, ``code``, ``chain``
   (inner classes, outermost first) and ``token`` (one value for each exception object in a process)
@@ -38,6 +38,7 @@ _SCOPES = {
     "fault": "INSTANCE",
     "migration": "INSTANCE",
     "instance_save": "INSTANCE",
+    "step_undone": "STEP",
 }
 #: Signal name of a kind, if it is that of a notification.
 _NAMES = {"instance_save": "instance.update"}
@@ -114,7 +115,7 @@ def _signal(call: Data, kind: str) -> SignalId:
 def _phase(kind: str, call: Data) -> str:
     if kind in ("action_finish", "event_finish"):
         return "ERROR" if call.get("failed") else "END"
-    if kind == "fault":
+    if kind in ("fault", "step_undone"):
         return "ERROR"
     if kind == "migration":
         status = fields.text(fields.mapping(call.get("migration")).get("status"))

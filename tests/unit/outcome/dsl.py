@@ -121,7 +121,7 @@ def _apply_token(event: dict[str, Any], token: str) -> None:
     elif "=" in token:
         key, _, value = token.partition("=")
         event[key] = value or None
-        if key == "migration_status":
+        if key == "migration_status" and event["source"]["signal"] == "migration":
             event["phase"] = {"error": "ERROR", "failed": "ERROR", "completed": "END", "cancelled": "END"}.get(
                 value, "PROGRESS"
             )

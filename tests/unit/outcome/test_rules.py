@@ -29,10 +29,18 @@ def test_each_end_marker_makes_its_action_succeed(action: str) -> None:
     rule = rules.RULES[action]
     phase = {signal: "" if signal in signals.PHASELESS else ".end" for signal in rule.ends}
     markers = [f"V h1 {signal}{phase[signal]}" for signal in sorted(rule.ends)]
-    markers += [f"T h1 event_finish.end {step}" for step in sorted(rule.end_steps)]
+    markers += [f"T h1 event_finish.end {step}{_shown(rule.evidence.get(step))}" for step in sorted(rule.end_steps)]
     markers += [f"T api action_finish {action}"]
     for marker in markers:
         assert dsl.summary(dsl.run(f"T api action_start {action}\n{marker}")) == {action: "SUCCEEDED"}, marker
+
+
+def _shown(evidence: rules.Evidence | None) -> str:
+    """Return what an event must show for this evidence."""
+    if evidence is None:
+        return ""
+    status = "".join(f" migration_status={one}" for one in sorted(evidence.migration_statuses)[:1])
+    return status + "".join(f" {one}/-" for one in sorted(evidence.vm_states)[:1])
 
 
 @pytest.mark.parametrize("action", NOVA_ACTIONS)

@@ -12,7 +12,12 @@ WRAPPERS = frozenset(
 )
 
 #: Names that stumble gives to failures without an exception.
-OWN = frozenset({"BuildTimedOut", "InterruptedByRestart", "LiveMigrationRolledBack", "UnknownError"})
+OWN = frozenset(
+    {
+        *("BuildTimedOut", "InterruptedByRestart", "LiveMigrationRolledBack", "PowerUpdateIgnored", "ResizeNotConfirmed"),
+        *("UnknownError", "VolumeNotExtended"),
+    }
+)
 
 #: The summary with which Nova gives up. NoValidHost is a verdict only after a host has failed.
 VERDICTS = frozenset({"MaxRetriesExceeded", "NoValidHost"})
