@@ -1,4 +1,4 @@
-"""Generate documents from the code: OpenAPI, AsyncAPI, commands, metrics, capacities, map of the packages.
+"""Generate documents from the code: OpenAPI, AsyncAPI, commands, metrics, capacities, map of the packages, and others.
 
 `--check` writes nothing and fails if one of them is not current.
 """
@@ -121,6 +121,13 @@ def architecture() -> str:
     return _replaced(text, "graph", f"\n{graph}\n\n")
 
 
+def early_returns() -> str:
+    """Return the list of early returns and swallowed exceptions in Nova, from their declaration."""
+    import nova_early_returns  # noqa: PLC0415
+
+    return nova_early_returns.page()
+
+
 def _replaced(text: str, mark: str, part: str) -> str:
     """Return `text` with `part` between the comments that begin and end `mark`."""
     head, begin, rest = text.partition(f"<!-- {mark} -->\n")
@@ -161,6 +168,7 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "metrics.md": metrics,
     "operations.md": operations,
     "architecture.md": architecture,
+    "nova-early-returns.md": early_returns,
 }
 
 

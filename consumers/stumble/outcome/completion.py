@@ -49,11 +49,10 @@ def _shown(evidence: Evidence, end: Fact, facts: Sequence[Fact]) -> Completion:
 
 
 def _shown_by_migration(evidence: Evidence, end: Fact, facts: Sequence[Fact]) -> Completion:
+    if any(_migration_status(fact) in evidence.migration_statuses for fact in facts):
+        return Completion.DONE
     status = _migration_status(end)
-    if status is not None:
-        return Completion.DONE if status in evidence.migration_statuses else Completion.UNDONE
-    is_reached = any(_migration_status(fact) in evidence.migration_statuses for fact in facts)
-    return Completion.DONE if is_reached else Completion.UNKNOWN
+    return Completion.UNKNOWN if status is None or status in evidence.pending_statuses else Completion.UNDONE
 
 
 def _began_with_same_task(evidence: Evidence, end: Fact, facts: Sequence[Fact]) -> bool:

@@ -31,6 +31,8 @@ class Evidence:
     same_task: str | None = None
     #: The request's migration must have, or have had, one of these statuses.
     migration_statuses: frozenset[str] = _NONE
+    #: With one of these it may still get there: the server was deleted while the step worked.
+    pending_statuses: frozenset[str] = _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,11 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
             "compute_confirm_snapshot_based_resize_at_source",
         },
         end_steps={"compute_confirm_resize", "conductor_confirm_snapshot_based_resize"},
-        evidence={"compute_confirm_resize": Evidence(migration_statuses=frozenset({"confirmed"}))},
+        evidence={
+            "compute_confirm_resize": Evidence(
+                migration_statuses=frozenset({"confirmed"}), pending_statuses=frozenset({"finished", "confirming"})
+            ),
+        },
         silent_class="ResizeNotConfirmed",
         # Nova fetches a copy of the instance inside the step, and sets that copy to error.
         snapshots_lag=True,

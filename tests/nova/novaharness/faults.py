@@ -123,6 +123,22 @@ def returns(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: An
     return fault.arguments[0]
 
 
+def in_error(
+    fault: Fault, original: Callable[..., Any], api: Any, ctxt: Any, instance: Any, migration: Any, *more: Any
+):
+    """Pass a migration on that is in error by now."""
+    migration.status = "error"
+    return original(api, ctxt, instance, migration, *more)
+
+
+def without_connection(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return a block device that is not connected yet."""
+    device = original(*args, **kwargs)
+    device.connection_info = None
+    device.obj_reset_changes()
+    return device
+
+
 def waits_for_nothing(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return a context that expects no event of Cinder or Neutron: no fixture sends one."""
     return contextlib.nullcontext()
@@ -138,6 +154,8 @@ BEHAVIOURS: dict[str, Callable[..., Any]] = {
     "job aborted": job_aborted,
     "job forced": job_forced,
     "returns": returns,
+    "in error": in_error,
+    "without connection": without_connection,
     "waits for nothing": waits_for_nothing,
 }
 

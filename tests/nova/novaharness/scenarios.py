@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novaharness.table import bus, create, devices, images, midway, moves, power, rest, special, system
+from novaharness.table import bus, create, devices, early_returns, images, midway, moves, power, rest, special, system
 from novaharness.vocabulary import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -16,5 +16,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     *bus.SCENARIOS,
     *midway.SCENARIOS,
     *system.SCENARIOS,
+    *early_returns.SCENARIOS,
 )
 """Every scenario; names are unique."""

@@ -52,6 +52,18 @@ EARLY_RETURNS = [
         expected_by_way=_WITHOUT_TAP,
     ),
     Scenario(
+        "confirmResize whose server is deleted meanwhile",
+        """
+        T api action_start confirmResize resized/-
+        T h1 event_start compute_confirm_resize resized/- migration_status=confirming
+        T api action_start delete resized/deleting @req-2
+        VL h2 instance.delete.end deleted/- @req-2
+        T h1 event_finish.end compute_confirm_resize resized/- migration_status=confirming
+        """,
+        {"confirmResize": "CANCELLED", "delete": "SUCCEEDED"},
+        expected_by_way={way: {"delete": "SUCCEEDED"} for way in _WITHOUT_TAP},
+    ),
+    Scenario(
         "confirmResize that finds the migration confirmed",
         """
         T api action_start confirmResize resized/-
