@@ -83,10 +83,10 @@ def findings_of(nova: Path, outside: Iterable[str] = ()) -> set[tuple[str, str]]
     """Return the findings of the package in ``nova`` as (method, text); methods in ``outside`` are not followed."""
     methods = _methods(nova)
     steps = [name for name, method in methods.items() if _is_step(method) or name in _WITHOUT_STEP]
-    found: set[tuple[str, str]] = set()
+    findings: set[tuple[str, str]] = set()
     for name in _reached(methods, steps, frozenset(outside)):
-        found.update((name, text) for text in _findings(methods[name], is_step=name in steps))
-    return found
+        findings.update((name, text) for text in _findings(methods[name], is_step=name in steps))
+    return findings
 
 
 def _methods(nova: Path) -> dict[str, Function]:
@@ -208,9 +208,9 @@ def _leaves_by_raising(body: Sequence[ast.stmt]) -> bool:
 
 def differences(nova: Path, release: str, declaration: Declaration) -> list[str]:
     """Return what is new in a release and what no longer exists there, one sentence each."""
-    found, declared = findings_of(nova, declaration.outside), declaration.of(release)
-    new = [f"Nova {release}: new, not declared: {method}: {text}" for method, text in sorted(found - declared)]
-    gone = [f"Nova {release}: declared, but gone: {method}: {text}" for method, text in sorted(declared - found)]
+    findings, declared = findings_of(nova, declaration.outside), declaration.of(release)
+    new = [f"Nova {release}: new, not declared: {method}: {text}" for method, text in sorted(findings - declared)]
+    gone = [f"Nova {release}: declared, but gone: {method}: {text}" for method, text in sorted(declared - findings)]
     return new + gone
 
 

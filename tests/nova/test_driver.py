@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 CASES = Path(__file__).resolve().parent / "in_nova"
-TAP = "tap_cases tap_service_cases"
+TAP = "tap_cases tap_service_cases tap_undone_cases"
 
 
 @pytest.mark.parametrize(

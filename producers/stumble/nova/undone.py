@@ -46,9 +46,9 @@ def volume_lookup(producer: Producer, caller: FrameType, given: Arguments) -> Ca
         return None
     instance = caller.f_locals["instance"]
 
-    def after(raised: BaseException | None, found: Any) -> None:
+    def after(raised: BaseException | None, device: Any) -> None:
         if raised is None:
-            gives_up = calls.loaded(found, ("connection_info",)).get("connection_info", "") is None
+            gives_up = calls.loaded(device, ("connection_info",)).get("connection_info", "") is None
         else:
             gives_up = _is_a(raised, ("NotFound",))
         if gives_up:
