@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from scripts.nova_early_returns import RELEASES, Declaration, differences
 from tests.nova.conftest import ROOT, VERSION
-
-VENVS = Path(os.environ.get("STUMBLE_NOVA_VENVS") or ROOT)
 
 
 def package_below(environment: Path) -> Path | None:
@@ -24,9 +21,9 @@ def test_release_of_the_tests_has_no_undeclared_finding(nova_python: Path) -> No
     assert differences(package, VERSION, Declaration()) == []
 
 
-@pytest.mark.parametrize("release", [release for release in RELEASES if release != VERSION])
+@pytest.mark.parametrize("release", [one for one in RELEASES if one != VERSION])
 def test_other_release_has_no_undeclared_finding(release: str) -> None:
-    package = package_below(VENVS / f".venv-nova-{release}")
+    package = package_below(ROOT / f".venv-nova-{release}")
     if package is None:
         pytest.skip(f"no .venv-nova-{release} here: make nova-matrix makes it")
     assert differences(package, release, Declaration()) == []

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from stumble.outcome import signals
 from stumble.outcome.deciding_rule import DecidingRule
-from stumble.outcome.rules import RULES, ActionRule, Evidence
+from stumble.outcome.rules import RULES, UNKNOWN_RULE, ActionRule, Evidence
 
 _HEADER = (
     "| action | ends with | or with Success of the step | evidence that these need | a failure ends | notes |\n"
@@ -64,6 +64,8 @@ def _notes(rule: ActionRule) -> str:
     if rule.timed_out_class is not None:
         notes.append(f"fails also when a periodic task sets the server to ERROR (`{rule.timed_out_class}`)")
     notes += [f"a failure of `{step}` ends it, whatever follows" for step in sorted(rule.swallowed_steps)]
+    if rule.silent_class != UNKNOWN_RULE.silent_class:
+        notes.append(f"a failure without an exception is `{rule.silent_class}`")
     if rule.aborted_by is not None:
         notes.append(f"cancelled by `{rule.aborted_by}`")
     if rule.by_target:
