@@ -231,9 +231,11 @@ _PAGE = """\
 
 Nova records a step as Success whenever its method returns: also if it returned before the work was done, or caught an
 exception and did not raise it again. This page lists every such place in Nova's compute and conductor managers, in the
-methods that report a step and in all methods that these call. `scripts/nova_early_returns.py` reads them from the
-source of Nova {releases} and compares them with `scripts/nova_early_returns.toml`, from which `make docs` writes this
-page; a test fails if a release has a place that is not in the list. A place in only some of the releases names them.
+methods that report a step and in all methods that these call.
+
+`scripts/nova_early_returns.py` reads them from the source of Nova {releases}
+and compares them with `scripts/nova_early_returns.toml`, from which `make docs` writes this page. A test fails if a
+release has a place that is not in the list. A place that only some of the releases have names them.
 
 The rules that use the evidence are in [outcomes.md](outcomes.md#what-ends-each-action).
 
