@@ -110,3 +110,10 @@ def test_state_handed_to_a_step_replaces_the_one_saved_before():
     assert states.corrected({"vm_state": "refreshed"}, "a", "req-1") == {"vm_state": "refreshed"}
     assert states.saved("a", "req-1", "error", None) == "resized"
     assert states.corrected({"vm_state": "resized"}, "a", "req-1")["vm_state"] == "error"
+
+
+def test_migration_is_read_only_where_it_decides_the_end_of_the_step():
+    arguments = {"migration": Loaded(uuid=UUID, status="error")}
+    assert calls.step_migration("compute_confirm_resize", arguments) == {"uuid": UUID, "status": "error"}
+    assert calls.step_migration("compute_prep_resize", arguments) is None
+    assert calls.step_migration("compute_confirm_resize", {}) == {}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import pytest
 
 from stumble.nova import undone
+from stumble.nova.producer import Producer
 from tests.unit.nova.test_calls import UUID, Loaded
 
 CONTEXT = SimpleNamespace(request_id="req-1", user_id="alice", project_id="blue", global_request_id=None)
@@ -25,8 +27,8 @@ class UnexpectedTaskStateError(Exception):
     pass
 
 
-class Sink:
-    """Stands in for the producer; records the calls."""
+class Sink(Producer):
+    """A producer without an outbox; records the calls."""
 
     service = "nova-compute"
     host = "host1"
@@ -34,9 +36,9 @@ class Sink:
     def __init__(self) -> None:
         self.calls: list[dict] = []
 
-    def emit_call(self, call: dict, context: dict) -> None:
-        assert context["request_id"] == "req-1"
-        self.calls.append(call)
+    def emit_call(self, call: Mapping, ctxt: Mapping) -> None:
+        assert ctxt["request_id"] == "req-1"
+        self.calls.append(dict(call))
 
     def shown(self) -> list[tuple]:
         classes = [(call.get("exception") or {}).get("class") for call in self.calls]

@@ -77,6 +77,19 @@ def test_failed_step_without_exception_has_no_failure():
     assert (event["phase"], event["failure"]) == ("ERROR", None)
 
 
+def test_step_that_gave_up_is_an_error_with_or_without_exception():
+    event = one(call("step_undone", step="compute_extend_volume", target=("volume", "vol")))
+    assert (event["phase"], event["scope"], event["step"]) == ("ERROR", "STEP", "compute_extend_volume")
+    assert (event["source"]["signal"], event["failure"], event["target_id"]) == ("step_undone", None, "vol")
+    event = one(call("step_undone", step="compute_backup_instance", exception=EXCEPTION))
+    assert event["failure"]["exception"] == "InstancePowerOffFailure"
+
+
+def test_end_of_a_step_shows_the_status_of_its_migration():
+    event = one(call("event_finish", step="compute_confirm_resize", migration={"uuid": UUID, "status": "error"}))
+    assert (event["phase"], event["migration_status"], event["migration_id"]) == ("END", "error", UUID)
+
+
 def test_fault_has_the_state_of_the_instance():
     fields = {"vm_state": "active", "project_id": "blue", "flavor": "m1.small", "image_ref": "", "node": "node1"}
     event = one(call("fault", exception=EXCEPTION, instance=fields))
