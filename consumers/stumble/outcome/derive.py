@@ -15,8 +15,8 @@ from stumble.outcome.cancellation import apply_instance_events
 from stumble.outcome.decide import RequestCase
 from stumble.outcome.deciding_rule import DecidingRule
 from stumble.outcome.effect import effect_of
-from stumble.outcome.facts import EventOrigin, Fact, merge_facts
-from stumble.outcome.failures import FailureCluster
+from stumble.outcome.facts import EventOrigin, Fact, FactSighting, merge_facts
+from stumble.outcome.failures import FailureCluster, root_of
 from stumble.outcome.fingerprint import fingerprint_of
 from stumble.outcome.grouping import RequestGroup, split_requests
 from stumble.outcome.records import (
@@ -33,7 +33,7 @@ from stumble.outcome.records import (
 )
 from stumble.outcome.system_requests import attach_system_requests
 from stumble.wire import ids
-from stumble.wire.taxonomy import Classification, classify
+from stumble.wire.taxonomy import Classification, classify, describe_class
 
 #: Fields of an origin that belong to the request, whichever process reports them.
 _SHARED = [
@@ -270,12 +270,15 @@ def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[S
     """Return the record of one failure from its sightings; those of its own class and host come first."""
     group, at = case.group, one.at
     own = sorted(one.sightings, key=lambda f: (not _is_direct(f, one), f.at, f.event_id))
-    sightings = [f.failure for f in own if f.failure is not None and f.failure.exception == one.exception]
+    sightings = [f.failure for f in own if f.failure is not None and root_of(f.failure) == one.exception]
+    direct = [s for s in sightings if s.exception == one.exception]
+    by_cause = sorted(sightings, key=_without_causes)
     step = next((f.step for f in own if f.step is not None), None)
     classified = _INTERRUPTED if one.exception == INTERRUPTED else classify(one.exception)
     detailed = [f for f in own if f.failure is not None and f.failure.detail]
     extras = [f.extra for f in own if f.extra is not None]
-    codes = [s.code for s in sightings if s.code is not None]
+    codes = [s.code for s in direct if s.code is not None]
+    blame = next((s.blame for s in by_cause if s.blame != "UNKNOWN"), classified.blame)
     origins = [f.origin for f in own]
     return FailureRecord(
         failure_id=ids.failure_id(key, one.host, one.exception, one.attempt_id),
@@ -286,12 +289,12 @@ def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[S
         exception=one.exception,
         chain=max((f.failure.chain for f in own if f.failure is not None), key=len, default=()),
         code=codes[0] if codes else classified.code,
-        reason=next((s.reason for s in sightings if s.reason), _without_reason(one)),
-        blame=next((s.blame for s in sightings if s.blame != "UNKNOWN"), classified.blame),
-        retryable=next((s.retryable for s in sightings if s.retryable is not None), classified.retryable),
+        reason=_fullest([s.reason for s in sightings if s.reason]) or _without_reason(one, blame),
+        blame=blame,
+        retryable=next((s.retryable for s in by_cause if s.retryable is not None), classified.retryable),
         effect=effect_of(at, one.exception, group.rule, group.facts),
         occurred_at=at,
-        fingerprint=fingerprint_of(one.exception, next((s.message for s in sightings if s.message), None)),
+        fingerprint=fingerprint_of(one.exception, next((s.message for s in direct if s.message), None)),
         event_ids=tuple(sorted(f.event_id for f in one.sightings)),
         detail_event_id=detailed[0].event_id if detailed else None,
         migration_id=next((e.migration_id for e in extras if e.migration_id), None),
@@ -303,12 +306,24 @@ def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[S
     )
 
 
-def _without_reason(one: FailureCluster) -> str:
-    """Return the reason of a failure for which no signal gives one: its class, as Nova itself shows it."""
+def _without_causes(sighting: FactSighting) -> bool:
+    """Sort key: sightings that show the causes inside come first, since these decide the blame."""
+    return not sighting.chain
+
+
+def _fullest(reasons: Sequence[str]) -> str | None:
+    """Return the first reason that no other contains: what Nova tells its users may quote the cause and say more."""
+    return next((text for text in reasons if not any(text != other and text in other for other in reasons)), None)
+
+
+def _without_reason(one: FailureCluster, blame: str) -> str:
+    """Return the reason of a failure for which no signal gives a text for users."""
     if one.exception == INTERRUPTED:
         return _INTERRUPTED_REASON
     silent = all(fact.failure is None for fact in one.sightings)
-    return signals.SILENT_REASONS.get(one.exception, signals.SILENT_REASON) if silent else one.exception
+    if silent:
+        return signals.SILENT_REASONS.get(one.exception, signals.SILENT_REASON)
+    return describe_class(one.exception, blame)
 
 
 def _is_direct(fact: Fact, one: FailureCluster) -> bool:

@@ -15,7 +15,7 @@ import orjson
 
 from stumble.outcome import signals
 from stumble.outcome.fingerprint import message_hash
-from stumble.wire.taxonomy import WRAPPERS, remote_class, strip_remote
+from stumble.wire.taxonomy import remote_class, strip_remote
 
 #: Most facts in a set. A request that fails on three hosts, reported in four ways, has about sixty.
 MAX_FACTS: Final = 256
@@ -130,13 +130,14 @@ def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[
     """Return what a fact stores of an event's failure; ``token`` is the event's failure id, if it has one."""
     raw_class = failure["exception"] or ""
     exception = strip_remote(raw_class)
-    message = failure["message"]
-    text = message or failure["reason"]
+    message, reason = failure["message"], failure["reason"]
+    text = message or reason
+    chain = _chain(exception, failure["chain"], message)
     return FactSighting(
         exception,
-        _chain(exception, failure["chain"], message),
+        chain,
         failure["code"],
-        None if exception in WRAPPERS else failure["reason"],
+        None if reason == exception or reason in chain else reason,  # a class name alone is not a text
         failure["blame"],
         failure["retryable"],
         None if text in {raw_class, exception} else message_hash(text),  # the class alone stands for a missing text

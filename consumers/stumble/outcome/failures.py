@@ -49,10 +49,10 @@ class FailureSet:
 
 
 def root_of(sighting: FactSighting) -> str:
-    """Return the root class: a wrapper's first cause that is not a wrapper, else the class itself."""
+    """Return the root class: the outermost that is not a wrapper, else the innermost."""
     if sighting.exception not in WRAPPERS:
         return sighting.exception
-    return next((name for name in sighting.chain if name not in WRAPPERS), sighting.exception)
+    return next((name for name in sighting.chain if name not in WRAPPERS), (sighting.exception, *sighting.chain)[-1])
 
 
 def is_race(fact: Fact) -> bool:
@@ -101,7 +101,7 @@ def find_failures(failing: Iterable[Fact], rule: rules.ActionRule) -> FailureSet
     clusters: list[FailureCluster] = []
     for fact in sorted(direct, key=_without_attempt):
         _join(clusters, fact, _same_host(clusters, fact))
-    for fact in wrappers:
+    for fact in sorted(wrappers, key=_without_root):
         _join(clusters, fact, _wrapped(clusters, fact))
     _join_relayed(clusters, relayed)
     _merge_chained(clusters)
@@ -170,6 +170,12 @@ def _without_cause(fact: Fact) -> bool:
     return fact.failure is None or not fact.failure.chain
 
 
+def _without_root(fact: Fact) -> tuple[bool, bool]:
+    """Sort key: wrappers that show their cause come before those that may only repeat them."""
+    assert fact.failure is not None
+    return root_of(fact.failure) in WRAPPERS, not fact.failure.chain
+
+
 def _without_attempt(fact: Fact) -> bool:
     """Sort key: facts with an attempt id come before those that may only repeat them."""
     return _attempt_id(fact) is None
@@ -197,10 +203,11 @@ def _wrapped(clusters: Sequence[FailureCluster], fact: Fact) -> FailureCluster |
         if one.exception in fact.failure.chain:
             return one
     causes = [one for one in here if one.exception not in WRAPPERS]
+    rootless = root_of(fact.failure) in WRAPPERS
+    if not causes and rootless:
+        causes = here
     if not causes and fact.failure.remote:
-        causes = _of_class(clusters, root_of(fact.failure)) or (
-            list(clusters) if root_of(fact.failure) in WRAPPERS else []
-        )
+        causes = _of_class(clusters, root_of(fact.failure)) or (list(clusters) if rootless else [])
     return _latest_before(causes, fact.at) or _same_host(clusters, fact)
 
 

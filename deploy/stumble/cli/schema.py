@@ -15,8 +15,9 @@ from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.runtime.explain import install_hint
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import ALL, Schema
-from stumble.wire.taxonomy.scan import nova_package, scan_classes
-from stumble.wire.taxonomy.update import compare_classes, write_classes
+from stumble.wire.taxonomy.classify import known_libraries
+from stumble.wire.taxonomy.scan import nova_package, scan_classes, scan_libraries
+from stumble.wire.taxonomy.update import compare_classes, new_library_classes, write_classes, write_library_classes
 from stumble.wire.text import printable_text
 
 app = typer.Typer(add_completion=False)
@@ -129,7 +130,8 @@ def taxonomy(
 ) -> None:
     """Compare Nova's exception classes with those that stumble knows, and show the blame that its rules give new ones.
 
-    The command does not import Nova. A class that stumble does not know is stored with its name and blame UNKNOWN;
+    The command does not import Nova. In a virtual environment it also looks for new classes of the libraries that Nova
+    uses: a class name that Nova and a library share counts as Nova's only with its module. A class that stumble does not know is stored with its name and blame UNKNOWN;
     --unknown lists such classes, and the metric stumble_action_failure_exception_classes_unknown counts them.
     """
     if unknown:
@@ -137,18 +139,32 @@ def taxonomy(
         return
     if not nova:
         raise StumbleError("Give --nova with a virtual environment that contains Nova, or --unknown.")
-    installed = {name: row for folder in nova for name, row in scan_classes(nova_package(folder)).items()}
-    result = compare_classes(installed)
+    packages = [nova_package(folder) for folder in nova]
+    installed = {name: row for package in packages for name, row in scan_classes(package).items()}
+    libraries = _library_classes(packages)
+    result, unlisted = compare_classes(installed), new_library_classes(libraries)
     for name, (base, code, blame) in result.unknown.items():
         sys.stdout.write(f"unknown: {name} ({base}, {code}); the rules give blame {blame}\n")
     for name, (before, after) in result.recoded.items():
         sys.stdout.write(f"code: {name} is {after} in Nova, {before} in stumble\n")
+    for name, owners in unlisted.items():
+        sys.stdout.write(f"library: {name} is a class of {', '.join(owners)}, too\n")
     sys.stdout.write(f"{result.installed_count} classes in Nova, {len(result.unknown)} of them unknown to stumble\n")
     if write:
         write_classes(installed)
+        write_library_classes(libraries)
         sys.stdout.write("All of them are known now; check the blame that the rules give the new ones.\n")
-    elif result.unknown or result.recoded:
+    elif result.unknown or result.recoded or unlisted:
         raise typer.Exit(1)
+
+
+def _library_classes(packages: Sequence[Path]) -> dict[str, tuple[str, ...]]:
+    """Return the classes of the libraries installed beside the given packages: name -> libraries."""
+    owners: dict[str, set[str]] = {}
+    for package in packages:
+        for name, libraries in scan_libraries(package.parent, known_libraries()).items():
+            owners.setdefault(name, set()).update(libraries)
+    return {name: tuple(sorted(libraries)) for name, libraries in owners.items()}
 
 
 def _list_unknown(database_url: str | None) -> None:

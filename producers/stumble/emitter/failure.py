@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from stumble.translate.exceptions import parse_exception
+from stumble.translate.exceptions import ParsedException, parse_exception
 from stumble.translate.failure import build_failure
 from stumble.wire.masking import mask_secrets
 
@@ -33,12 +33,12 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
     """Return the ``failure`` of an event for an exception, with secrets masked."""
     last = _last_frame(error)
     return build_failure(
-        parse_exception(type(error).__name__, _message(error)),
+        parse_exception(type(error).__name__, _message(error), type(error).__module__),
         module=type(error).__module__,
         function=last,
         traceback="".join(traceback.format_exception(error, limit=_FRAMES)),
-        chain=_causes(error),
-    )
+        causes=_causes(error),
+    ).record
 
 
 def mask_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,11 +72,11 @@ def _last_frame(error: BaseException) -> str | None:
     return result.tb_frame.f_code.co_name if result else None
 
 
-def _causes(error: BaseException) -> list[str]:
-    """Return the class names of the exception's causes, outermost first."""
-    names: list[str] = []
+def _causes(error: BaseException) -> list[ParsedException]:
+    """Return the causes of an exception, outermost first."""
+    result: list[ParsedException] = []
     inner = error.__cause__
-    while inner is not None and len(names) < _DEPTH:
-        names.append(type(inner).__name__.removesuffix("_Remote"))
+    while inner is not None and len(result) < _DEPTH:
+        result.append(parse_exception(type(inner).__name__, _message(inner), type(inner).__module__))
         inner = inner.__cause__
-    return names
+    return result

@@ -136,7 +136,7 @@ def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
     call = _call(producer, caller, "fault", "add_instance_fault_from_exc", known.get("uuid"))
     call["instance"] = _states.corrected(known, known.get("uuid"), context["request_id"])
     if isinstance(exc, BaseException):
-        call["exception"] = sightings.describe_exception(exc)
+        call["exception"] = sightings.describe_exception(exc) | {"fault_message": given.get("fault_message")}
     producer.emit_call(call, context)
 
 

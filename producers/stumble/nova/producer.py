@@ -13,12 +13,15 @@ from stumble.nova import service, sightings
 from stumble.nova.options import NovaOptions
 from stumble.translate import Translation, read_notification, read_tap
 from stumble.translate.skip import MALFORMED, NO_IDENTITY
+from stumble.translate.tap import failure_of
 
 Event = dict[str, Any]
 
 LOG = logging.getLogger(__name__)
 
 _COMPUTE = "nova-compute"
+#: Fields of a failure that depend on the module of each class in the chain, which only the objects show.
+_SEEN_BY_OBJECT = ("module", "blame", "retryable", "reason")
 _LOGGED_SKIPS = (MALFORMED, NO_IDENTITY)
 
 
@@ -78,11 +81,16 @@ class Producer:
 
 
 def _with_sighting(events: list[Event], exc: BaseException | None) -> list[Event]:
-    """Add the id of the exception object that is being handled, if the notification shows its class."""
+    """Add what only the exception object that is being handled shows, if the notification shows its class."""
     if exc is None or type(exc).__name__.removesuffix("_Remote") != events[0]["failure"]["exception"]:
         return events
-    token, inside = sightings.token_of(exc), [name.removesuffix("_Remote") for name in sightings.cause_names(exc)]
+    described = sightings.describe_exception(exc)
+    seen = failure_of(described)
     for event in events:
-        event["failure_id"] = token
-        event["failure"]["chain"] = inside or event["failure"]["chain"]
+        event["failure_id"] = described["token"]
+        if seen is not None:
+            event["failure"].update({name: seen.record[name] for name in _SEEN_BY_OBJECT})
+            event["failure"]["chain"] = seen.record["chain"] or event["failure"]["chain"]
+            if seen.remote:
+                event["attributes"] = {**event["attributes"], "remote": "true"}
     return events

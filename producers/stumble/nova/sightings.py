@@ -41,26 +41,27 @@ def token_of(exc: BaseException) -> str | None:
 
 
 def describe_exception(exc: BaseException) -> dict[str, Any]:
-    """Return the fields of an exception object that the translation reads."""
+    """Return what the translation reads of an exception object and of those inside it. No reference is kept."""
     kwargs = getattr(exc, "kwargs", None)
     last = None
     for last, _ in traceback.walk_tb(exc.__traceback__):  # noqa: B007 - the raising frame
         pass
-    return {
-        "class": type(exc).__name__,
-        "module": type(exc).__module__,
+    return _described(exc) | {
         "function": last.f_code.co_name if last is not None else None,
-        "message": _text(exc),
         "traceback": _traceback(exc),
         "code": kwargs.get("code") if isinstance(kwargs, dict) else None,
-        "chain": cause_names(exc),
+        "chain": [_described(link) for link in _links(exc)],
         "token": token_of(exc),
     }
 
 
-def cause_names(exc: BaseException) -> list[str]:
-    """Return the class names of the exceptions inside an exception, outermost first."""
-    return [type(link).__name__ for link in _links(exc)]
+def _described(exc: BaseException) -> dict[str, Any]:
+    return {
+        "class": type(exc).__name__,
+        "module": type(exc).__module__,
+        "message": _text(exc),
+        "user_message": _user_message(exc),
+    }
 
 
 def inside(exc: BaseException, answers: tuple[str, ...]) -> BaseException:
@@ -94,19 +95,29 @@ def was_at(exc: BaseException, instance_uuid: Any) -> bool:
 
 
 def _links(exc: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions inside an exception, outermost first; of each, what it carries before what it follows."""
     seen = {id(exc)}
-    link = _inner(exc)
-    while link is not None and id(link) not in seen and len(seen) <= _MAX_CHAIN:
-        seen.add(id(link))
-        yield link
-        link = _inner(link)
+    waiting = _inner(exc)
+    while waiting and len(seen) <= _MAX_CHAIN:
+        link = waiting.pop(0)
+        if id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            waiting = [*_inner(link), *waiting]
 
 
-def _inner(exc: BaseException) -> BaseException | None:
+def _inner(exc: BaseException) -> list[BaseException]:
     inner = getattr(exc, "inner_exception", None)  # InstanceFaultRollback
-    if isinstance(inner, BaseException):
-        return inner
-    return exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    followed = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    return [link for link in (inner, followed) if isinstance(link, BaseException)]
+
+
+def _user_message(exc: BaseException) -> str | None:
+    """Return the text that Nova shows to its users, by the rule of ``exception_to_dict`` (nova/compute/utils.py)."""
+    with suppress(Exception):
+        text = exc.format_message()  # type: ignore[attr-defined]
+        return text if isinstance(text, str) else None
+    return None
 
 
 def _text(exc: BaseException) -> str:

@@ -9,9 +9,11 @@ from stumble.simulator.causes import Raised
 from stumble.simulator.fleet import Project, SimulatedInstance
 from stumble.simulator.story import RequestTruth, StorySignal
 from stumble.translate.build import move_side
+from stumble.translate.exceptions import parse_exception
+from stumble.translate.failure import build_failure
 from stumble.translate.names import COMPUTE_TASKS, INSTANCE_SIGNALS, RESIZE_ERROR, STEP_ACTIONS, Meaning
 from stumble.wire.ids import derived_event_id
-from stumble.wire.taxonomy import classify, safe_reason
+from stumble.wire.taxonomy import module_of_class
 
 _SERVICES = {"api": "nova-api", "conductor": "nova-conductor"}
 _TAP = frozenset({"action_start", "event_start", "event_finish", "fault", "migration"})
@@ -178,17 +180,10 @@ def _snapshot(stage: StoryScene) -> dict[str, Any]:
 
 
 def _failure(raised: Raised) -> dict[str, Any]:
-    known = classify(raised.exception)
-    return {
-        "exception": raised.exception,
-        "module": raised.module,
-        "function": raised.function,
-        "chain": list(raised.chain),
-        "code": known.code,
-        "code_source": known.code_source,
-        "reason": safe_reason(raised.exception, raised.message),
-        "message": raised.message,
-        "traceback": raised.traceback,
-        "blame": known.blame,
-        "retryable": known.retryable,
-    }
+    failure = build_failure(
+        parse_exception(raised.exception, raised.message, module_of_class(raised.exception, raised.module)),
+        module=raised.module,
+        function=raised.function,
+        causes=[parse_exception(name, None) for name in raised.chain],
+    ).record
+    return failure | {"traceback": raised.traceback}  # holds no secret: masking it would take most of the time

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from stumble.translate import fields
+from stumble.translate.failure import FailureSighting
 from stumble.wire.ids import derived_event_id
 from stumble.wire.schemas import EVENT
 
@@ -41,9 +42,13 @@ def build_event(
     phase: str,
     scope: str,
     position: int = 0,
+    failure: FailureSighting | None = None,
     **known: Any,
 ) -> Event:
-    """Return an event of ``signal``; ``known`` are further fields of the schema; None means unknown."""
+    """Return an event of ``signal``; ``known`` are further fields of the schema; None means unknown.
+
+    The attribute ``remote`` marks the failure of an exception that crossed RPC.
+    """
     result = dict(_EMPTY_EVENT)
     result.update(
         event_id=derived_event_id(signal.occurred_at, signal.publisher, signal.message_id, position),
@@ -67,6 +72,10 @@ def build_event(
         attributes={},
     )
     result.update((name, value) for name, value in known.items() if value is not None)
+    if failure is not None:
+        result["failure"] = failure.record
+        if failure.remote:
+            result["attributes"] = {**result["attributes"], "remote": "true"}
     return result
 
 

@@ -1,8 +1,8 @@
-"""Parses the causes of an exception from the text of its traceback.
+"""Parses an exception and its causes from the text of a traceback.
 
-A versioned notification names one class; its traceback contains the earlier exceptions, the innermost first,
-separated by the sentences of Python's ``traceback`` module. Nova joins the parts from ``format_exception`` with commas
-(``ExceptionPayload.from_exception``), so a line may begin with a comma.
+A versioned notification names one class, without its module; its traceback ends with the qualified name, and contains
+the earlier exceptions, the innermost first, separated by the sentences of Python's ``traceback`` module. Nova joins the
+parts from ``format_exception`` with commas (``ExceptionPayload.from_exception``), so a line may begin with a comma.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stumble.wire.taxonomy import strip_remote
+from stumble.translate.exceptions import ParsedException, parse_exception
+from stumble.wire.taxonomy import is_python, strip_remote
 
 #: Deeper chains are cut.
 _MAX_CHAIN: Final = 16
@@ -22,26 +23,34 @@ _BETWEEN: Final = re.compile(
     re.MULTILINE,
 )
 #: The line of the exception itself; it is not indented, unlike frames.
-_RAISED: Final = re.compile(r"^,?((?:[A-Za-z_]\w{0,127}\.){0,16}[A-Za-z_]\w{0,254})(?::|$)", re.MULTILINE)
+_RAISED: Final = re.compile(
+    r"^,?(?P<module>(?:[A-Za-z_]\w{0,127}\.){0,16})(?P<name>[A-Za-z_]\w{0,254})(?:: ?|$)", re.MULTILINE
+)
+_PYTHON: Final = "builtins"
 
 
-def causes_in(traceback: str | None, exception: str) -> tuple[str, ...]:
-    """Return the classes that ``exception`` was raised from, outermost first, as far as its traceback shows.
+def raised_in(traceback: str | None, exception: str) -> tuple[ParsedException, ...]:
+    """Return ``exception`` and those that it was raised from, outermost first, as far as its traceback shows them.
 
-    ``exception`` is the class name in the notification. A traceback that does not end in this class gives no causes.
+    ``exception`` is the class name in the notification. A traceback that does not end in this class gives nothing.
     """
     if not traceback:
         return ()
-    result = [_raised(part) for part in _BETWEEN.split(traceback)]
-    outer = strip_remote(exception)
-    if len(result) == 1 or result[-1] != outer:
+    *inner, last = _BETWEEN.split(traceback)
+    match = _raised(last)
+    if match is None or strip_remote(match["name"]) != strip_remote(exception):
         return ()
-    inside = [name for name in result[-2::-1] if name is not None]
-    return tuple(inside[:_MAX_CHAIN])
+    causes = [_raised(part) for part in reversed(inner[-_MAX_CHAIN:])]
+    return tuple(_parse(line) for line in (match, *causes) if line is not None)
 
 
-def _raised(part: str) -> str | None:
-    """Return the exception class at the end of one part of a traceback, or None."""
+def _raised(part: str) -> re.Match[str] | None:
+    """Return the line of the exception at the end of one part of a traceback, or None."""
     start = part.find(_START)
-    match = _RAISED.search(part, start + len(_START)) if start >= 0 else None
-    return None if match is None else strip_remote(match[1].rpartition(".")[2])
+    return _RAISED.search(part, start + len(_START)) if start >= 0 else None
+
+
+def _parse(raised: re.Match[str]) -> ParsedException:
+    name = raised["name"]
+    module = raised["module"].rstrip(".") or (_PYTHON if is_python(name) else None)
+    return parse_exception(name, raised.string[raised.end() :].strip() or None, module)

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from stumble.translate import fields
-from stumble.wire.taxonomy import strip_remote
+from stumble.wire.taxonomy import NOVA, is_python, strip_remote
 
-_LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+#: A string literal; Python 2 wrote a ``u`` before most of them.
+_LITERAL = r"""(?:u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
 _MESSAGE = "'message': "
 _MAX_TRIES = 64
-_TAIL = re.compile(rf"{_MESSAGE}({_LITERAL}), 'class': '(\w{{1,255}})'")
-_CLASS = re.compile(r"'class': '(\w{1,255})'")
-_CODE = re.compile(r"'code': (\d{3})\b")
+_TAIL = re.compile(rf"{_MESSAGE}({_LITERAL}), 'class': u?'(\w{{1,255}})'")
+_CLASS = re.compile(r"'class': u?'(\w{1,255})'")
+_CODE = re.compile(r"'code': (\d{3})L?\b")
 _INNER = re.compile(r"'inner_exception': (?:<class ')?(\w{1,255})\(")
 _CALL = re.compile(r"([A-Za-z_][\w.]{0,255})\((.*)\)", re.DOTALL)
 _REMOTE_ERROR = re.compile(r"Remote error: ([A-Za-z_]\w{0,254}) ?")
@@ -23,31 +24,60 @@ _TRACEBACK = "\nTraceback (most recent call last):"
 _REMOTE_LIST = re.compile(r"\n\[u?['\"]")
 
 
+class UserText(NamedTuple):
+    """What a source says that Nova shows to its users of an exception: ``text``, or None for only the class name."""
+
+    text: str | None
+
+
 class ParsedException(NamedTuple):
-    """An exception parsed from text: ``chain`` are the inner classes, ``traceback`` the traceback in the text."""
+    """An exception as a source shows it.
+
+    ``chain`` are the inner classes, ``traceback`` the traceback in the text, ``module`` the module of the class or its
+    top package, ``remote`` whether it crossed RPC, ``shown`` Nova's own text for users where the source has it.
+    """
 
     exception: str | None
     message: str | None
     chain: tuple[str, ...] = ()
     code: int | None = None
     traceback: str | None = None
+    module: str | None = None
+    remote: bool = False
+    shown: UserText | None = None
 
 
-def parse_exception(exception: str | None, message: str | None) -> ParsedException:
+def parse_exception(exception: str | None, message: str | None, module: str | None = None) -> ParsedException:
     """Return the exception of a class name and a message, without what RPC adds to them.
 
-    A class that crossed RPC ends in ``_Remote`` and its text contains the remote traceback; the text of a RemoteError
-    contains the original class (oslo.messaging's ``serialize_remote_exception`` and ``RemoteError``).
+    A class of Nova that crossed RPC ends in ``_Remote`` (also its module) and its text contains the remote traceback.
+    RPC restores only these (nova/rpc.py, ALLOWED_EXMODS) and Python's own, which keep their name; the text of a
+    RemoteError contains any other (oslo.messaging's ``deserialize_remote_exception`` and ``RemoteError``).
     """
-    remote = exception is not None and exception.endswith("_Remote")
-    name = strip_remote(exception.rpartition(".")[2]) if exception else None
+    if not exception:
+        return ParsedException(None, message)
+    qualifier, _, raw_class = exception.rpartition(".")
+    name = strip_remote(raw_class)
+    module = strip_remote(module or qualifier) or None
     if name == "RemoteError" and message and (match := _REMOTE_ERROR.match(message)):
-        rest, traceback = _split_traceback(message[match.end() :])
-        return ParsedException(strip_remote(match[1]), rest or None, traceback=traceback)
-    if remote and message:
-        message, traceback = _split_traceback(message)
-        return ParsedException(name, message or None, traceback=traceback)
-    return ParsedException(name, message)
+        return _inside_remote_error(match, message)
+    remote = name != raw_class
+    if not message or not (remote or is_python(name)):
+        return ParsedException(name, message, module=module or (NOVA if remote else None), remote=remote)
+    text, traceback = _split_traceback(message)
+    if remote:
+        return ParsedException(name, text or None, traceback=traceback, module=module or NOVA, remote=True)
+    if traceback is None or f"\n{name}" not in traceback:
+        return ParsedException(name, message, module=module)
+    return ParsedException(name, text or None, traceback=traceback, module=module, remote=True)
+
+
+def _inside_remote_error(match: re.Match[str], message: str) -> ParsedException:
+    name = strip_remote(match[1])
+    text, traceback = _split_traceback(message[match.end() :])
+    raised = re.findall(rf"""['"\n]((?:[A-Za-z_]\w{{0,127}}\.){{1,16}}){name}\b""", traceback or "")
+    module = raised[-1].rstrip(".") if raised else None
+    return ParsedException(name, text or None, traceback=traceback, module=module, remote=True)
 
 
 def _split_traceback(message: str) -> tuple[str, str | None]:
@@ -61,9 +91,10 @@ def _split_traceback(message: str) -> tuple[str, str | None]:
 
 
 def from_legacy(value: Any) -> ParsedException | None:
-    """Return the exception in a legacy payload: a ``repr`` (a dict for Nova's own classes, else a call) or a dict.
+    """Return the exception in a legacy payload: a ``repr`` or a dict.
 
-    Only single string literals are evaluated.
+    Nova's own classes have a ``repr`` that looks like a dict (``NovaException.__repr__``); that of any other class is a
+    call. Only single string literals are evaluated.
     """
     if isinstance(value, Mapping):
         return _from_mapping(value)
@@ -78,7 +109,7 @@ def from_legacy(value: Any) -> ParsedException | None:
 def _from_mapping(value: Mapping[str, Any]) -> ParsedException | None:
     if not value:
         return None
-    result = parse_exception(fields.text(value.get("class")), fields.text(value.get("message")))
+    result = parse_exception(fields.text(value.get("class")), fields.text(value.get("message")), NOVA)
     return result._replace(code=fields.integer(fields.mapping(value.get("kwargs")).get("code")))
 
 
@@ -92,7 +123,7 @@ def _from_nova_repr(value: str) -> ParsedException:
         names = _CLASS.findall(value)
         name = names[-1] if names else None
     code, inner = _CODE.search(value), _INNER.search(value)
-    result = parse_exception(name, message)
+    result = parse_exception(name, message, NOVA)
     return result._replace(
         code=int(code[1]) if code else None,
         chain=(strip_remote(inner[1]),) if inner else (),

@@ -7,7 +7,7 @@ from typing import Any
 
 from stumble.translate import external, fields
 from stumble.translate.build import Event, SignalId, build_event, build_snapshot, move_side
-from stumble.translate.failure import EXTERNAL_EVENT, Failure, legacy_failure
+from stumble.translate.failure import EXTERNAL_EVENT, FailureSighting, legacy_failure
 from stumble.translate.names import (
     COMPUTE_TASKS,
     DROPPED,
@@ -134,7 +134,7 @@ def _exceptions(signal: SignalId, payload: Data, ctxt: Data, failing: external.F
     args = fields.mapping(payload.get("args"))
     failure = legacy_failure(payload)
     if method == EXTERNAL_EVENT:
-        message = None if failure is None else failure["message"]
+        message = None if failure is None else failure.record["message"]
         position, instance, known = external.failed_at(args, message, failing)
         return [_exception(signal, ctxt, failure, instance, position, **known)]
     step = step_of_method(method, signal.service)
@@ -153,7 +153,7 @@ def _exceptions(signal: SignalId, payload: Data, ctxt: Data, failing: external.F
 def _exception(
     signal: SignalId,
     ctxt: Data,
-    failure: Failure | None,
+    failure: FailureSighting | None,
     instance: Data,
     position: int,
     **known: Any,

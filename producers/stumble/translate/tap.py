@@ -8,8 +8,11 @@ A call is a plain mapping, so that recorded calls can be translated again:
 - ``service`` and ``host``: where the call was made
 - ``instance_uuid``; ``action`` (action_*) or ``step`` (event_*, step_undone)
 - ``failed``: whether event_finish or action_finish ended in failure
-- ``exception``: mapping of ``class``, ``module``, ``function``, ``message``, ``traceback``, ``code``, ``chain``
-  (inner classes, outermost first) and ``token`` (one value for each exception object in a process)
+- ``exception``: mapping of ``class``, ``module`` (of the class), ``function``, ``message``, ``traceback``, ``code``,
+  ``token`` (one value for each exception object in a process), ``user_message`` (what its ``format_message`` returns,
+  None without that method), ``chain`` (the exceptions inside it, outermost first: mappings of ``class``, ``module``,
+  ``message`` and ``user_message``, or only class names), and for a fault ``fault_message`` (the text that Nova records
+  in place of the exception's)
 - ``instance``: mapping of the instance's fields at that time, as far as they were loaded
 - ``migration``: mapping of the migration's fields
 - ``target``: (kind, id) of the step's target resource
@@ -22,11 +25,13 @@ from typing import Any
 
 from stumble.translate import fields
 from stumble.translate.build import Event, SignalId, build_event, build_snapshot
-from stumble.translate.exceptions import parse_exception
-from stumble.translate.failure import Failure, build_failure
+from stumble.translate.causes import raised_in
+from stumble.translate.exceptions import ParsedException, UserText, parse_exception
+from stumble.translate.failure import FailureSighting, build_failure
 from stumble.translate.names import STEP_ACTIONS
 from stumble.translate.result import Translation
 from stumble.translate.skip import MALFORMED, NO_IDENTITY, NO_INSTANCE, UNKNOWN, Skipped
+from stumble.wire.taxonomy import SHOWN_WRAPPERS, WRAPPERS
 
 Data = Mapping[str, Any]
 
@@ -82,7 +87,7 @@ def _event(call: Data, ctxt: Data) -> Event:
     uuid = fields.uuid(call.get("instance_uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
-    result = _failure(fields.mapping(call.get("exception")))
+    result = failure_of(fields.mapping(call.get("exception")))
     step = fields.text(call.get("step"))
     return build_event(
         _signal(call, kind),
@@ -125,21 +130,43 @@ def _phase(kind: str, call: Data) -> str:
     return "START"
 
 
-def _failure(result: Data) -> Failure | None:
+def failure_of(result: Data) -> FailureSighting | None:
+    """Return the failure of a call's ``exception``, or None."""
     name = fields.text(result.get("class"))
     if name is None:
         return None
-    what = parse_exception(name, fields.text(result.get("message")))
-    code = fields.integer(result.get("code"))
+    traceback = fields.text(result.get("traceback"))
     chain = result.get("chain")
-    names = [str(item) for item in chain[:_MAX_CHAIN]] if isinstance(chain, list | tuple) else []
+    links = list(chain[:_MAX_CHAIN]) if isinstance(chain, list | tuple) else []
+    what = _exception(result)
+    code = fields.integer(result.get("code"))
+    if fault_message := fields.text(result.get("fault_message")):
+        what = what._replace(shown=UserText(fault_message))
     return build_failure(
         what if code is None or what.exception != name else what._replace(code=code),
         module=fields.text(result.get("module")),
         function=fields.text(result.get("function")),
-        traceback=fields.text(result.get("traceback")),
-        chain=[parse_exception(item, None).exception or item for item in names],
+        traceback=traceback,
+        causes=_causes(links, traceback, name),
     )
+
+
+def _exception(result: Data) -> ParsedException:
+    name, module = fields.text(result.get("class")), fields.text(result.get("module"))
+    what = parse_exception(name, fields.text(result.get("message")), module)
+    if "user_message" not in result or (what.exception in WRAPPERS and what.exception not in SHOWN_WRAPPERS):
+        return what
+    return what._replace(shown=UserText(fields.text(result.get("user_message"))))
+
+
+def _causes(links: list[Any], traceback: str | None, exception: str) -> list[ParsedException]:
+    """Return the exceptions inside; the traceback has the modules and texts of those of which only names are known."""
+    if all(isinstance(link, Mapping) for link in links):
+        return [_exception(link) for link in links]
+    named = [parse_exception(fields.text(link), None) for link in links]
+    raised = raised_in(traceback, exception)[1:]
+    same = [one.exception for one in raised] == [one.exception for one in named]
+    return list(raised) if same else named
 
 
 def _instance(result: Data) -> Event:

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from stumble.nova.sightings import cause_names, describe_exception, failing_event, token_of
+from stumble.nova.sightings import describe_exception, failing_event, token_of
 
 
 class NovaLike(Exception):
@@ -32,6 +32,10 @@ class Unprintable(Exception):
         raise RuntimeError("no text")
 
 
+def cause_names(error: BaseException) -> list[str]:
+    return [link["class"] for link in describe_exception(error)["chain"]]
+
+
 def test_token_is_stable_per_object_and_differs_between_objects():
     for make in (NovaLike, ValueError, Unhashable):
         one, other = make("x"), make("x")
@@ -55,6 +59,23 @@ def test_chain_lists_causes_outermost_first():
     error.__cause__ = OSError("disk")
     assert cause_names(Rollback(error)) == ["NovaLike", "OSError"]
     assert cause_names(ValueError()) == []
+
+
+def test_chain_continues_with_what_the_carrier_of_an_exception_followed():
+    """``InstanceFaultRollback`` carries the exception that a compute then raises while handling it."""
+    carried = NovaLike()
+    carrier = Rollback(carried)
+    carried.__context__, carrier.__context__ = carrier, OSError("disk")
+    assert cause_names(carried) == ["Rollback", "OSError"]
+    assert cause_names(carrier) == ["NovaLike", "OSError"]
+
+
+def test_chain_is_bounded():
+    error: BaseException = ValueError()
+    for _ in range(50):
+        outer = KeyError()
+        outer.__cause__, error = error, outer
+    assert len(cause_names(error)) == 16
 
 
 def test_circular_chain_ends():
@@ -103,3 +124,32 @@ def test_failing_event_is_the_external_event_of_the_failed_call():
 def test_exception_whose_text_raises_is_described():
     described = describe_exception(Unprintable())
     assert (described["class"], described["message"], described["code"]) == ("Unprintable", "", None)
+
+
+class Formats(NovaLike):
+    def format_message(self) -> object:
+        return self.args[0]
+
+
+def test_description_has_the_module_of_each_class_and_the_text_that_nova_shows():
+    error = Formats("shown")
+    error.__cause__ = OSError("hidden")
+    described = describe_exception(error)
+    assert (described["module"], described["user_message"]) == (__name__, "shown")
+    (cause,) = described["chain"]
+    assert cause == {"class": "OSError", "module": "builtins", "message": "hidden", "user_message": None}
+
+
+@pytest.mark.parametrize("text", [None, 7, b"x"])
+def test_text_for_users_that_is_no_text_is_left_out(text: object):
+    assert describe_exception(Formats(text))["user_message"] is None  # type: ignore[arg-type]
+
+
+def test_description_keeps_no_reference():
+    error, cause = NovaLike(), NovaLike()
+    error.__cause__ = cause
+    references = weakref.ref(error), weakref.ref(cause)
+    describe_exception(error)
+    del error, cause
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]

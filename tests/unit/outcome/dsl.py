@@ -20,9 +20,10 @@ from typing import Any
 from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import Fact, fact_of
 from stumble.outcome.records import RequestRecord
+from stumble.translate.exceptions import parse_exception
+from stumble.translate.failure import build_failure
 from stumble.wire.ids import derived_event_id
 from stumble.wire.schemas import EVENT
-from stumble.wire.taxonomy import classify, safe_reason
 
 INSTANCE = "11111111-2222-4333-8444-555555555555"
 T0 = 1_790_000_000_000_000
@@ -61,23 +62,8 @@ def blank() -> dict[str, Any]:
 
 
 def _failure(text: str) -> dict[str, Any]:
-    raw_class, *chain = text.split(">")
-    name = raw_class.removesuffix("_Remote")
-    known = classify(name)
-    message = f"{name} on this host"
-    return {
-        "exception": name,
-        "module": None,
-        "function": None,
-        "chain": chain,
-        "code": known.code,
-        "code_source": known.code_source,
-        "reason": safe_reason(name, message),
-        "message": message,
-        "traceback": "Traceback",
-        "blame": known.blame,
-        "retryable": known.retryable,
-    }
+    raised, *causes = [parse_exception(name, f"{name} on this host", "nova.exception") for name in text.split(">")]
+    return build_failure(raised, traceback="Traceback", causes=causes).record
 
 
 def _event(tokens: list[str], way: str, at: int, number: int) -> dict[str, Any]:

@@ -188,9 +188,10 @@ def test_reason_is_that_of_the_cause_inside_a_wrapper() -> None:
         T con action_start create
         T h1 fault !BuildAbortException>FlavorDiskTooSmall building/spawning
     """)
-    assert record.reason == "FlavorDiskTooSmall"
+    assert record.reason == "BuildAbortException on this host Cause: FlavorDiskTooSmall on this host"
+    assert [(one.exception, one.blame) for one in record.failures] == [("FlavorDiskTooSmall", "USER")]
     (record,) = dsl.run("T con action_start create\nT h1 fault !BuildAbortException building/spawning")
-    assert record.reason == "BuildAbortException"
+    assert record.reason == "BuildAbortException on this host"
 
 
 def test_record_has_owner_and_initiator() -> None:

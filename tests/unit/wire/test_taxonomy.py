@@ -1,5 +1,7 @@
 """Nova's classes are read from its files without importing them; new classes are listed with their blame."""
 
+import json
+
 import pytest
 
 from stumble.wire.taxonomy import scan, update
@@ -72,3 +74,32 @@ def test_writing_adds_classes_and_removes_none(nova, tmp_path):
     text = path.read_text()
     assert '"QuantumFlux": ["Invalid", 400]' in text
     assert '"NoValidHost"' in text
+
+
+def test_classes_of_libraries_are_read_with_their_owners(tmp_path):
+    sources = {
+        "aclient/exceptions.py": "class ClientException(Exception):\n    pass\n\nclass NotFound(ClientException):\n    pass",
+        "aclient/client.py": "class Client:\n    pass",
+        "aclient/tests/fake.py": "class FakeError(Exception):\n    pass",
+        "bclient/exc.py": "from aclient import exceptions\n\nclass NotFound(exceptions.ClientException):\n    pass",
+        "single.py": "class AloneError(OSError):\n    pass",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert scan.scan_libraries(tmp_path, ["aclient", "bclient", "single", "absent"]) == {
+        "AloneError": ("single",),
+        "ClientException": ("aclient",),
+        "NotFound": ("aclient", "bclient"),
+    }
+
+
+def test_writing_adds_owners_of_library_classes_and_removes_none(tmp_path):
+    installed = {"NotFound": ("newclient",), "BrandNew": ("newclient",), "libvirtError": ("libvirt",)}
+    assert update.new_library_classes(installed) == {"NotFound": ("newclient",), "BrandNew": ("newclient",)}
+    path = tmp_path / "libraries.json"
+    update.write_library_classes(installed, path)
+    written = json.loads(path.read_text())
+    assert written["BrandNew"] == ["newclient"]
+    assert {"newclient", "cinderclient", "os_brick"} <= set(written["NotFound"])
+    assert "ImageHasSnapshots" in written, "classes of Ceph's rbd are not read from Python source"

@@ -1,4 +1,4 @@
-"""Finds Nova's exception classes in the source files of an installed Nova, without importing it.
+"""Finds exception classes in the source files of an installed Nova and of its libraries, without importing them.
 
 A hypervisor driver whose libraries are missing cannot be imported, but its source can be parsed.
 """
@@ -6,7 +6,8 @@ A hypervisor driver whose libraries are missing cannot be imported, but its sour
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import builtins
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,10 @@ from stumble.wire.errors import StumbleError
 ROOT_CLASS = "NovaException"
 #: Code of NovaException itself (nova/exception.py).
 _DEFAULT_CODE = 500
-_LEFT_OUT = ("tests",)
+_LEFT_OUT = ("tests", "test")
+_PYTHON = frozenset(
+    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
+)
 
 
 class NoNovaError(StumbleError):
@@ -50,12 +54,44 @@ def scan_classes(package: Path) -> dict[str, tuple[str, int]]:
     return {name: (result[name].base, _code(name, result)) for name in sorted(result) if _is_nova(name, result)}
 
 
+def scan_libraries(site_packages: Path, libraries: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the exception classes of the given libraries in a folder: name -> libraries that define it, sorted.
+
+    A class is an exception if it derives from one of Python's own or from another that does, in any of the libraries.
+    """
+    bases: dict[str, set[str]] = {}
+    owners: dict[str, set[str]] = {}
+    for library in libraries:
+        for path in _modules_of(site_packages / library):
+            for name, item in _all_bases(path):
+                bases.setdefault(name, set()).update(item)
+                owners.setdefault(name, set()).add(library)
+    exceptions = set(_PYTHON)
+    while more := {name for name, parents in bases.items() if name not in exceptions and parents & exceptions}:
+        exceptions |= more
+    return {name: tuple(sorted(owners[name])) for name in sorted(owners) if bases[name] & exceptions}
+
+
+def _modules_of(package: Path) -> Iterator[Path]:
+    for path in (package.with_suffix(".py"), *sorted(package.rglob("*.py"))):
+        if path.is_file() and not set(_LEFT_OUT) & set(path.relative_to(package.parent).parts):
+            yield path
+
+
+def _all_bases(path: Path) -> Iterator[tuple[str, set[str]]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            yield node.name, {_name_of(base) for base in node.bases}
+
+
 def _definitions(path: Path) -> Iterator[tuple[str, ScannedClass]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef) and node.bases:
-            base = node.bases[0]
-            name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
-            yield node.name, ScannedClass(name, _own_code(node))
+            yield node.name, ScannedClass(_name_of(node.bases[0]), _own_code(node))
+
+
+def _name_of(base: ast.expr) -> str:
+    return base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
 
 
 def _own_code(node: ast.ClassDef) -> int | None:

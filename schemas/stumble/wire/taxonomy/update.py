@@ -1,6 +1,7 @@
-"""Compares the shipped taxonomy with an installed Nova, and adds new classes.
+"""Compares the shipped taxonomy with an installed Nova and the libraries beside it, and adds new classes.
 
-Classes of older releases are not removed: the hosts of a cloud are not all upgraded at the same time.
+Classes of older releases are not removed: the hosts of a cloud are not all upgraded at the same time. Classes of
+libraries that are not Python source (libvirt; rbd and rados of Ceph, from ``src/pybind``) were added once and stay.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stumble.wire.taxonomy.classify import blame_of, known_classes
+from stumble.wire.taxonomy.libraries import library_classes
 
 FILE = Path(__file__).with_name("nova_classes.json")
+LIBRARY_FILE = Path(__file__).with_name("library_classes.json")
 Classes = Mapping[str, tuple[str, int]]
+Libraries = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +53,19 @@ def write_classes(installed: Classes, path: Path = FILE) -> None:
     """Write the shipped classes merged with those of an installed Nova, whose codes win; no class is removed."""
     merged = sorted({**known_classes(), **installed}.items())
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(list(row))}" for name, row in merged)
+    path.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+def new_library_classes(installed: Libraries) -> dict[str, tuple[str, ...]]:
+    """Return the classes of installed libraries that the shipped names lack: name -> libraries."""
+    known = library_classes()
+    absent = {name: tuple(sorted(set(owners) - set(known.get(name, ())))) for name, owners in installed.items()}
+    return {name: owners for name, owners in absent.items() if owners}
+
+
+def write_library_classes(installed: Libraries, path: Path = LIBRARY_FILE) -> None:
+    """Write the shipped names merged with those of installed libraries; none is removed."""
+    known = library_classes()
+    merged = {name: sorted({*known.get(name, ()), *installed.get(name, ())}) for name in sorted({**known, **installed})}
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(owners)}" for name, owners in merged.items())
     path.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
