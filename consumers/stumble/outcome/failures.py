@@ -103,7 +103,7 @@ def find_failures(failing: Iterable[Fact], rule: rules.ActionRule) -> FailureSet
         _join(clusters, fact, _same_host(clusters, fact))
     for fact in sorted(wrappers, key=_without_root):
         _join(clusters, fact, _wrapped(clusters, fact))
-    _join_relayed(clusters, relayed)
+    _join_relayed(clusters, relayed, rule)
     _merge_chained(clusters)
     return _with_verdict(clusters, verdicts, silent, rule)
 
@@ -152,17 +152,28 @@ def _join(clusters: list[FailureCluster], fact: Fact, cluster: FailureCluster | 
         cluster.names.add(fact.failure.exception)
 
 
-def _join_relayed(clusters: list[FailureCluster], relayed: Iterable[Fact]) -> None:
+def _join_relayed(clusters: list[FailureCluster], relayed: Iterable[Fact], rule: rules.ActionRule) -> None:
     """Add relayed facts to the failures that they report again; the other facts become failures of their own."""
     rest = []
     for fact in sorted(relayed, key=_without_cause):
-        cluster = _origin_of(clusters, fact)
+        cluster = _origin_of(_candidates(clusters, fact, rule), fact)
         if cluster is None:
             rest.append(fact)
         else:
             _join(clusters, fact, cluster)
     for fact in sorted(rest, key=lambda one: one[:2]):
-        _join(clusters, fact, _origin_of(clusters, fact))
+        _join(clusters, fact, _origin_of(_candidates(clusters, fact, rule), fact))
+
+
+def _candidates(clusters: list[FailureCluster], fact: Fact, rule: rules.ActionRule) -> list[FailureCluster]:
+    """Return the failures that a relayed fact may report again.
+
+    Only hosts of a live migration call each other. In other actions a compute calls no other compute but the conductor,
+    for the database: what it reports of that is a failure on its own host, of its own attempt.
+    """
+    if rule.relayed_steps or fact.origin.service != "nova-compute":
+        return clusters
+    return [one for one in clusters if one.host == fact.origin.host]
 
 
 def _without_cause(fact: Fact) -> bool:

@@ -131,8 +131,9 @@ def taxonomy(
     """Compare Nova's exception classes with those that stumble knows, and show the blame that its rules give new ones.
 
     The command does not import Nova. In a virtual environment it also looks for new classes of the libraries that Nova
-    uses: a class name that Nova and a library share counts as Nova's only with its module. A class that stumble does not know is stored with its name and blame UNKNOWN;
-    --unknown lists such classes, and the metric stumble_action_failure_exception_classes_unknown counts them.
+    uses: a class name that Nova and a library share counts as Nova's only with its module. A class that stumble does
+    not know is stored with its name and blame UNKNOWN; --unknown lists such classes, and the metric
+    stumble_action_failure_exception_classes_unknown counts them.
     """
     if unknown:
         _list_unknown(database_url)

@@ -53,4 +53,5 @@ def _raised(part: str) -> re.Match[str] | None:
 def _parse(raised: re.Match[str]) -> ParsedException:
     name = raised["name"]
     module = raised["module"].rstrip(".") or (_PYTHON if is_python(name) else None)
-    return parse_exception(name, raised.string[raised.end() :].strip() or None, module)
+    text = raised.string[raised.end() :].strip().removesuffix("\n,")
+    return parse_exception(name, text or None, module)

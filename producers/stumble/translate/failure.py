@@ -96,12 +96,10 @@ def _reason(links: Sequence[ParsedException], root: ParsedException) -> str:
 def _user_text(link: ParsedException, links: Sequence[ParsedException]) -> str | None:
     """Return the text that Nova's users may read of one exception, masked and without any traceback, or None."""
     name = link.exception or _UNKNOWN_CLASS
-    if link.shown is not None:
-        text = link.shown.text
-    elif shows_text(name, link.module) and not (name in QUOTING and _quotes_foreign(link, links)):
-        text = link.message
-    else:
+    if name in QUOTING and _quotes_foreign(link, links):
         return None
+    shown = UserText(link.message if shows_text(name, link.module) else None) if link.shown is None else link.shown
+    text = shown.text
     if not text or text == name:
         return None
     return mask_secrets(text.partition(_TRACEBACK)[0] if _TRACEBACK in text else text)

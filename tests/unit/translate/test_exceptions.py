@@ -118,8 +118,8 @@ _REMOTE_TRACEBACK = 'Traceback (most recent call last):\n\n  File "server.py", l
         (
             "RemoteError",
             "oslo_messaging.rpc.client",
-            "Remote error: NotFound nothing\n['Traceback (most recent call last):\\n', 'cinderclient.exceptions.NotFound'].",
-            ("NotFound", "nothing", "cinderclient.exceptions"),
+            "Remote error: NotFound none\n['Traceback (most recent call last):\\n', 'cinderclient.exc.NotFound'].",
+            ("NotFound", "none", "cinderclient.exc"),
         ),
     ],
 )

@@ -78,7 +78,10 @@ def test_writing_adds_classes_and_removes_none(nova, tmp_path):
 
 def test_classes_of_libraries_are_read_with_their_owners(tmp_path):
     sources = {
-        "aclient/exceptions.py": "class ClientException(Exception):\n    pass\n\nclass NotFound(ClientException):\n    pass",
+        "aclient/exceptions.py": (
+            "class ClientException(Exception):\n    pass\n\nclass NotFound(ClientException):\n    pass\n\n"
+            "class OldWarning(DeprecationWarning):\n    pass"
+        ),
         "aclient/client.py": "class Client:\n    pass",
         "aclient/tests/fake.py": "class FakeError(Exception):\n    pass",
         "bclient/exc.py": "from aclient import exceptions\n\nclass NotFound(exceptions.ClientException):\n    pass",

@@ -18,7 +18,9 @@ ROOT_CLASS = "NovaException"
 _DEFAULT_CODE = 500
 _LEFT_OUT = ("tests", "test")
 _PYTHON = frozenset(
-    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException) and not issubclass(value, Warning)
 )
 
 
