@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from stumble.alerts.rules import SEVERITIES, RuleMatch, matches_pattern, unmatchable_fields
 from stumble.alerts.secret_cipher import SECRET_PREFIX, SecretCipher, SecretCipherError
-from stumble.runtime.explain import first_mistake, sentence_about
+from stumble.runtime.error_texts import first_mistake, sentence_about
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stumble.checks.model import Check, CheckContext, CheckedElsewhere, CheckLevel, CheckResult, fine, skipped, wrong
 from stumble.checks.secrecy import Secrets
-from stumble.runtime.explain import explain_error, install_hint
+from stumble.runtime.error_texts import explain_error, install_hint
 from stumble.wire.errors import StumbleError
 
 __all__ = ["CheckOutcome", "run_checks", "select_checks"]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from stumble.cli.ask import parse_time
 from stumble.deadletters.selection import DeadLetterFilter
-from stumble.runtime.explain import first_mistake
+from stumble.runtime.error_texts import first_mistake
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,7 @@ from stumble.relay.cursors import Progress
 from stumble.relay.rejected import read_rejected
 from stumble.relay.resend import resend_rejected
 from stumble.relay.settings import RelaySettings
-from stumble.runtime.explain import explain_error
+from stumble.runtime.error_texts import explain_error
 from stumble.settings.base import load_settings
 from stumble.wire.errors import StumbleError
 from stumble.wire.text import printable_text

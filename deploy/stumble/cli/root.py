@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 from stumble.cli.commands import COMMANDS, LazyCommand
-from stumble.runtime.explain import explain_error, install_hint
+from stumble.runtime.error_texts import explain_error, install_hint
 from stumble.wire.errors import StumbleError
 from stumble.wire.masking import mask_secrets
 from stumble.wire.text import printable_text

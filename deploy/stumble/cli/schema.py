@@ -12,7 +12,7 @@ import typer
 
 from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
-from stumble.runtime.explain import install_hint
+from stumble.runtime.error_texts import install_hint
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import ALL, Schema
 from stumble.wire.taxonomy.classify import known_libraries

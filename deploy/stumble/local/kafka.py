@@ -13,7 +13,7 @@ from stumble.local.errors import LocalError
 from stumble.local.jars import Progress, cache_folder, ensure_jars
 from stumble.local.ports import LOOPBACK, remembered_port
 from stumble.local.process import ChildProcess
-from stumble.runtime.explain import install_hint
+from stumble.runtime.error_texts import install_hint
 
 __all__ = ["LocalKafka", "java_runtime"]
 

@@ -17,7 +17,7 @@ from psycopg import sql
 from stumble.local.errors import LocalError
 from stumble.local.ports import LOOPBACK, remembered_port
 from stumble.local.process import ChildProcess, require_reachable
-from stumble.runtime.explain import install_hint
+from stumble.runtime.error_texts import install_hint
 
 __all__ = ["LocalPostgres"]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from stumble.runtime.explain import first_mistake, sentence_about
+from stumble.runtime.error_texts import first_mistake, sentence_about
 from stumble.settings.base import CONFIG_VARIABLE, Settings, SettingsError, load_settings
 
 RABBIT_SCHEMES = ("rabbit", "kombu+amqp")

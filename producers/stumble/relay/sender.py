@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stumble.relay.framing import FramedRecord
-from stumble.runtime.explain import connection_reason
+from stumble.runtime.error_texts import connection_reason
 from stumble.runtime.state_log import StateLog
 from stumble.settings.kafka import KafkaSettings
 from stumble.signatures.optional import signer_of

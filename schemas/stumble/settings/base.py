@@ -22,7 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from stumble.runtime.explain import first_mistake, sentence_about
+from stumble.runtime.error_texts import first_mistake, sentence_about
 from stumble.settings.clock import ClockSettings
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError

@@ -29,7 +29,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from stumble.runtime.explain import first_mistake
+from stumble.runtime.error_texts import first_mistake
 from stumble.signatures.errors import PublicKeysUnusable, SignatureRejected
 from stumble.signatures.record_signature import key_id_of, read_signature, signed_bytes
 from stumble.wire.headers import Header, relay_of

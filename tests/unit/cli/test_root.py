@@ -13,7 +13,7 @@ import typer
 
 from stumble.cli.commands import COMMANDS, LazyCommand
 from stumble.cli.root import run
-from stumble.runtime.explain import explain_error
+from stumble.runtime.error_texts import explain_error
 from stumble.wire.errors import StumbleError
 from tests.support.services import cli_environment
 

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from stumble.kafka.client_errors import ClientErrors
-from stumble.runtime.explain import connection_reason
+from stumble.runtime.error_texts import connection_reason
 from stumble.runtime.state_log import StateLog
 
 ALL_DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
