@@ -28,6 +28,9 @@ COMMANDS = (
     ),
     LazyCommand(_QUERY, "wait", f"{_CLI}.wait:app", "cli", "Wait for a request's outcome; exit status shows it"),
     LazyCommand(_QUERY, "problems", f"{_CLI}.problems:app", "cli", "List failures grouped by cause; resolve and mute"),
+    LazyCommand(
+        _QUERY, "explain", f"{_CLI}.explain:app", "consumers", "Show what stumble concludes from recorded notifications"
+    ),
     LazyCommand(_QUERY, "tail", f"{_CLI}.tail:app", "relay", "Show decoded records of a topic as they arrive"),
     LazyCommand(_QUERY, "schema", f"{_CLI}.schema:app", "cli", "Show the Avro schemas, check their compatibility"),
     LazyCommand(_PRODUCE, "relay", f"{_CLI}.relay:app", "relay", "Send the events in this host's outboxes to Kafka"),

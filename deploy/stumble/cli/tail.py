@@ -13,7 +13,7 @@ from rich.text import Text
 from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.reading import KINDS, Read, Reader, resolve
-from stumble.runtime.times import from_micros, from_millis, parse_when, rfc3339
+from stumble.runtime.times import from_millis, parse_when, rfc3339, with_readable_times
 from stumble.settings.base import load_settings
 
 app = typer.Typer(add_completion=False)
@@ -100,7 +100,7 @@ def as_json(topic: str, item: Read) -> dict[str, Any]:
         "timestamp": rfc3339(written) if (written := from_millis(item.timestamp)) else None,
         "key": item.key,
         "headers": item.headers,
-        "record": _readable(item.record) if item.record is not None else None,
+        "record": with_readable_times(item.record) if item.record is not None else None,
     }
     if item.error:
         result |= {"error": item.error, "value": base64.b64encode(item.value).decode()}
@@ -112,7 +112,7 @@ def as_line(item: Read) -> Text:
     reason = item.headers.get(f"{_DLQ}exception.message")
     if reason or item.record is None:
         return _bad(item, reason)
-    record = _readable(item.record)
+    record = with_readable_times(item.record)
     if "failure_ids" in record:
         line = Text(f"{tables.clock(record['published_at'])}  ", style="dim") + tables.verdict(record)
         return line + _revision(record)
@@ -166,13 +166,3 @@ def _bad(item: Read, reason: str | None) -> Text:
         (f" ({len(item.value)} bytes)", "dim"),
     )
     return tables.single_line(line)
-
-
-def _readable(value: Any, name: str = "") -> Any:
-    """Return times as ISO 8601; everything else stays as it is."""
-    if isinstance(value, dict):
-        return {key: _readable(each, key) for key, each in value.items()}
-    if name.endswith("_at") and isinstance(value, int):
-        time = from_micros(value)
-        return rfc3339(time) if time else str(value)
-    return value

@@ -12,12 +12,16 @@ _OUTER = "oslo.message"
 
 
 def unwrap_notification(value: bytes | str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return message and context of one notification. Raises ``ValueError`` if it is not a notification.
+    """Return message and context of one notification. Raises ``ValueError`` if it is not a notification."""
+    return unwrap_envelope(json.loads(value))
+
+
+def unwrap_envelope(message: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Do what :func:`unwrap_notification` does, for a notification that is no longer text.
 
     The context is nested in Kafka messages and flattened in RabbitMQ messages. The driver ``messaging`` omits the outer
     wrapper; the wrapper contains JSON text or, from some senders, the object itself.
     """
-    message = json.loads(value)
     if isinstance(message, Mapping) and _OUTER in message:
         message = message[_OUTER]
         if isinstance(message, str):

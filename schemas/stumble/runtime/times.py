@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -62,3 +63,15 @@ def from_micros(value: int | str | None) -> datetime | None:
 def from_millis(value: int | None) -> datetime | None:
     """Return a time from Kafka's milliseconds since 1970; None for None, -1 (no time) and what no time can be."""
     return None if value is None or value < 0 else from_micros(value * 1000)
+
+
+def with_readable_times(value: Any, name: str = "") -> Any:
+    """Return a value in which the numbers of microseconds under names with `_at` are times as `rfc3339` writes them."""
+    if isinstance(value, dict):
+        return {key: with_readable_times(each, key) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_readable_times(each) for each in value]
+    if name.endswith("_at") and isinstance(value, int):
+        time = from_micros(value)
+        return rfc3339(time) if time else str(value)
+    return value
