@@ -1,9 +1,8 @@
 """The command ``stumble``: one module for each command, imported when that command is called.
 
 Start reading at ``commands``. Imports ``alerts``, ``audit``, ``bridge``, ``capacity``, ``checks``, ``deadletters``,
-``emitter``, ``ingest``, ``kafka``, ``local``, ``metrics``, ``outbox``, ``outcome``, ``projector``, ``provision``,
-``relay``, ``runtime``, ``server``, ``settings``, ``signatures``, ``simulator``, ``store``,
-``wire``.
+``emitter``, ``explain``, ``ingest``, ``kafka``, ``local``, ``metrics``, ``outbox``, ``outcome``, ``projector``,
+``provision``, ``relay``, ``runtime``, ``server``, ``settings``, ``signatures``, ``simulator``, ``store``, ``wire``.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ _MOST_BRACES: Final = 16
 _MOST_TRIES: Final = 200
 #: With what a line inside a document over several lines begins; a log line begins with a time or a word.
 _CONTINUATION: Final = frozenset((*" \t\r\n", '"', *"{}[]", ""))
+#: Lines without content: empty ones, and the end of an array whose elements were read one by one.
+_NOTHING: Final = frozenset({"", "]"})
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -39,10 +41,11 @@ class _Parsed(NamedTuple):
 
 def bounded_lines(stream: BinaryIO) -> Iterator[bytes]:
     """Yield the lines of a stream, of a line that is too long only the start: memory stays bounded."""
-    while line := stream.readline(MAX_CHARACTERS + 2):
+    size = MAX_CHARACTERS + 2  # with an end of line, and one more
+    while line := stream.readline(size):
         yield line
-        while len(line) > MAX_CHARACTERS and not line.endswith(b"\n"):
-            line = stream.readline(MAX_CHARACTERS)
+        while len(line) == size and not line.endswith(b"\n"):
+            line = stream.readline(size)
 
 
 def read_documents(lines: Iterable[str | bytes]) -> Iterator[JsonDocument]:
@@ -56,7 +59,7 @@ def read_documents(lines: Iterable[str | bytes]) -> Iterator[JsonDocument]:
                 continue
             yield from open_lines.read_one_by_one()
         text = text.removeprefix("\ufeff")
-        if not text.strip():
+        if text.strip() in _NOTHING:
             continue
         parsed = _parse(text)
         if parsed.is_open:
@@ -100,7 +103,8 @@ class _OpenDocument:
         lines, self._lines = self._lines, []
         if not lines:
             return
-        rows = [(number, _parse(line.strip().rstrip(","))) for number, line in lines if _is_document(line)]
+        elements = [(number, line.strip().rstrip(",")) for number, line in lines]
+        rows = [(number, _parse(element)) for number, element in elements if _is_document(element)]
         if not rows:
             yield JsonDocument(lines[0][0], None, problem="a JSON document that is not complete")
         for number, parsed in rows:
@@ -111,7 +115,7 @@ def _is_document(text: str) -> bool:
     """Return whether a line alone is an object with fields, as in a file of JSON lines."""
     if text[:1] != "{":
         return False
-    parsed = _parse(text.strip().rstrip(","))
+    parsed = _parse(text)
     return bool(parsed.value) and not parsed.prefix
 
 

@@ -2,7 +2,8 @@
 
 A document is one of these, or an array of them:
 
-- an envelope of oslo.messaging as it is on the queue, or the notification inside it;
+- an envelope of oslo.messaging as it is on the queue, or the notification inside it; also as RabbitMQ's management
+  API returns it (``payload`` is the envelope's text);
 - a call of the tap (``stumble.translate.tap``), its request context under ``context``;
 - ``{"note": notification, "context": …}`` or ``{"tap": call, "context": …}``, or an object with a list of them under
   ``steps``;
@@ -12,6 +13,7 @@ A document is one of these, or an array of them:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -80,6 +82,13 @@ def _harness_line(element: Data, prefix: str) -> RecordedSignal:
 
 def _plain_notification(element: Data, prefix: str) -> RecordedSignal:
     return _notification(element, {}, prefix)
+
+
+def _management_message(element: Data, prefix: str) -> RecordedSignal:
+    try:
+        return _notification(json.loads(element["payload"]), {}, prefix)
+    except (ValueError, RecursionError):
+        raise NoSignal("a message whose payload is not JSON") from None
 
 
 def _plain_call(element: Data, prefix: str) -> RecordedSignal:
@@ -156,6 +165,10 @@ def _is_call(element: Data) -> bool:
     return _has(element, _CALL_FIELDS)
 
 
+def _is_management_message(element: Data) -> bool:
+    return isinstance(element.get("payload"), str) and "payload_encoding" in element
+
+
 def _is_notification(element: Data) -> bool:
     return "oslo.message" in element or "event_type" in element
 
@@ -164,6 +177,7 @@ _FORMS: Final[tuple[tuple[Callable[[Data], bool], Callable[[Data, str], Recorded
     (_is_event, _stored_event),
     (_is_step, _step),
     (_is_harness_line, _harness_line),
+    (_is_management_message, _management_message),
     (_is_notification, _plain_notification),
     (_is_call, _plain_call),
 )
