@@ -15,6 +15,7 @@ from stumble.outcome.facts import Fact, pack_facts
 from stumble.store.incarnation import connect_writer, ensure_incarnation
 from stumble.wire.codec import encode_record, frame_single_object
 from stumble.wire.schemas import EVENT
+from stumble.wire.taxonomy import withheld_message
 
 START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -92,7 +93,16 @@ class Store:
 
     def event(self, event_id: uuid.UUID, **fields: Any) -> None:
         body = frame_single_object(EVENT, encode_record(EVENT, {"event_id": str(event_id), **fields}))
-        self.insert("events", event_id=event_id, occurred_at=START, kafka_partition=0, kafka_offset=1, body=body)
+        given = {"message": None, "reason": None, **(fields.get("failure") or {})}
+        self.insert("events", event_id=event_id, occurred_at=START, kafka_partition=0, kafka_offset=1, body=body,
+                    message=withheld_message(given))  # fmt: skip
+
+    def failure_with_message(self, request: dict[str, Any], message: str, **given: Any) -> dict[str, Any]:
+        """Insert a failure whose reason is only its class, and the event that has its message."""
+        event_id = uuid.uuid4()
+        given = {"exception": "libvirtError", "reason": "libvirtError"} | given
+        self.event(event_id, failure={**{name: given[name] for name in ("exception", "reason")}, "message": message})
+        return self.failure(request, detail_event_id=event_id, **given)
 
     def facts(self, instance: uuid.UUID, request_id: str, facts: list[Fact]) -> None:
         self.insert(

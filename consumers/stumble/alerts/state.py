@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from stumble.store.queries import query
+from stumble.wire.text import one_line
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
     from stumble.alerts.rules import RuleMatch
 
+#: Longest message of an annotation: receivers such as chats show it whole.
+_MESSAGE_CHARACTERS = 500
 #: Verbs for requests that reached an outcome: one request, several.
 _OUTCOME_VERBS = {
     "recovered": ("failed at first and then worked",) * 2,
@@ -52,6 +55,7 @@ class AlertExtent(NamedTuple):
     """The extent of a problem since an alert began.
 
     `action_names` and `host_names`: at most ten of each. `examples`: request id and instance of the newest failures.
+    `message`: that of the newest failure, for operators only, where its reason does not show it.
     """
 
     failures: int
@@ -61,19 +65,21 @@ class AlertExtent(NamedTuple):
     action_names: Sequence[str]
     host_names: Sequence[str]
     examples: Sequence[tuple[str, str]]
+    message: str | None = None
 
 
 def extent_of(connection: Connection[Any], state: AlertState, match: RuleMatch) -> AlertExtent:
     """Count the failures of a problem that a rule matches, since the alert's first one."""
     if _outcome_verbs(state):
-        example = (str(state.last_payload.get("request_id") or ""), str(state.last_payload.get("instance_uuid") or ""))
-        actions = [str(state.last_payload.get("action") or "")]
-        return AlertExtent(state.failures, state.failures, 0, 0, actions, (), [example])
+        last = {name: str(state.last_payload.get(name) or "") for name in ("request_id", "instance_uuid", "action")}
+        example = (last["request_id"], last["instance_uuid"])
+        message = _message_of_request(connection, *example, state.last_payload.get("reason"))
+        return AlertExtent(state.failures, state.failures, 0, 0, [last["action"]], (), [example], message)
     row = connection.execute(
         query("count_problem_extent"), {"fingerprint": state.problem, "since": state.first_occurred_at, **match.likes()}
     ).fetchone()
     assert row is not None, "an aggregate gives a row"
-    failures, instances, projects, hosts, actions, host_names, examples = row
+    failures, instances, projects, hosts, actions, host_names, examples, message = row
     return AlertExtent(
         failures,
         instances,
@@ -82,7 +88,14 @@ def extent_of(connection: Connection[Any], state: AlertState, match: RuleMatch) 
         actions or (),
         host_names or (),
         [(one[0], one[1]) for one in examples or ()],
+        message,
     )
+
+
+def _message_of_request(connection: Connection[Any], request: str, instance: str, reason: str | None) -> str | None:
+    wanted = {"instance": instance or None, "request": request, "reason": reason}
+    row = connection.execute(query("load_message_of_request"), wanted).fetchone()
+    return row[0] if row else None
 
 
 def labels_of(state: AlertState) -> dict[str, str]:
@@ -101,7 +114,10 @@ def labels_of(state: AlertState) -> dict[str, str]:
 
 
 def annotations_of(state: AlertState, extent: AlertExtent, public_url: str) -> dict[str, str]:
-    """Return an alert's annotations: summary, reason, counts, names, start, three examples, links; never details."""
+    """Return an alert's annotations: summary, reason, counts, names, start, three examples, links.
+
+    Alerts are for operators, so they have the message that a reason withholds.
+    """
     last, action = state.last_payload, state.last_payload.get("action") or "an action"
     if verbs := _outcome_verbs(state):
         summary = f"{counted(extent.failures, f'{action} request')} {verbs[extent.failures != 1]}"
@@ -116,6 +132,7 @@ def annotations_of(state: AlertState, extent: AlertExtent, public_url: str) -> d
         "summary": f"{summary} since {state.first_occurred_at:%Y-%m-%d %H:%M:%S} UTC{resolved}",
         "description": state.description,
         "reason": str(last.get("evidence") or last.get("reason") or last.get("exception") or ""),
+        **({"message": one_line(extent.message, _MESSAGE_CHARACTERS)} if extent.message else {}),
         "failures": str(extent.failures),
         "servers": str(extent.instances),
         "projects": str(extent.projects),

@@ -42,6 +42,9 @@ class Failure(ApiModel):
     exception: str | None = Field(None, description="Root exception class.")
     code: int | None = Field(None, description="HTTP-like code of the class; it does not imply the blame.")
     reason: str | None = Field(None, description="Text that is safe for the project's users.")
+    message: str | None = Field(
+        None, description="For operators only: the raw message, where `reason` does not show it. Null: it does."
+    )
     blame: Blame = "UNKNOWN"
     retryable: bool | None = None
     effect: Effect = Field("UNKNOWN", description="What it did to the instance; NONE: no change.")
@@ -129,6 +132,9 @@ class Request(ApiModel):
     final: bool = Field(description="Whether it has an outcome, so that a wait ends.")
     verdict: str | None = Field(None, description="Class with which Nova gave up, beside the causes.")
     reason: str | None = None
+    message: str | None = Field(
+        None, description="For operators only: the message of the failure that gave the reason, where it is not shown."
+    )
     evidence: str | None = Field(None, description="Why stumble decided that it is STALLED or was interrupted.")
     effect: Effect | None = None
     started_at: Moment | None = None
@@ -186,6 +192,7 @@ class StreamItem(ApiModel):
     correction: bool = Field(description="An earlier revision of the subject was published.")
     status: Literal["CURRENT", "SUPERSEDED", "RETRACTED", "UNKNOWN"]
     replaced_by: UUID | None = None
+    message: str | None = Field(None, description="A failure's message, for operators only, as in `/v1/failures`.")
     record: dict[str, Any] = Field(description="Fields as in the topics, times as elsewhere in this API.")
 
 

@@ -221,6 +221,7 @@ def _message_of(row: Row) -> StreamMessage:
         correction=row["correction"],
         status=row["status"],
         replaced_by=UUID(row["replaced_by"]) if row["replaced_by"] else None,
+        message=row["message"],
         record=record,
     )
     return StreamMessage(StreamCursor(row["incarnation"], int(row["xid"]), row["id"]), item)

@@ -12,7 +12,7 @@ from stumble.runtime.times import from_micros
 from stumble.store.queries import query as statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
 
@@ -93,13 +93,14 @@ async def _complete(connection: Reader, rows: Sequence[Row]) -> list[Request]:
     return [_request(row, by_request.get(row["request_key"], [])) for row in rows]
 
 
-def _request(row: Row, of_it: Iterable[Failure]) -> Request:
+def _request(row: Row, of_it: Sequence[Failure]) -> Request:
     return Request.model_validate(
         {
             **row,
+            "message": next((one.message for one in reversed(of_it) if one.reason == row["reason"]), None),
             "labels": row["labels"] or {},
             "final": row["outcome"] in FINAL,
-            "failures": list(of_it),
+            "failures": of_it,
             "steps": [_step(step) for step in row["steps"] or ()],
         },
     )

@@ -15,6 +15,7 @@ from stumble.wire import codec, text
 from stumble.wire.errors import InvalidEvent, NotAvro, RegistryUnavailable, UnknownSchema
 from stumble.wire.kafka_record import KafkaRecord, headers_of
 from stumble.wire.schemas import EVENT
+from stumble.wire.taxonomy import withheld_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,8 @@ class DecodedEvent:
     """One decoded event. `instance` and `request_id` are the key of the fact set that its fact belongs to.
 
     `framed` is the event as it is stored. Mostly it is the record's own value, not a copy: thousands wait in memory.
-    `claimed_at` is the time that the event claims, if it is implausible and `occurred_at` replaces it.
+    `claimed_at` is the time that the event claims, if it is implausible and `occurred_at` replaces it. `message` is the
+    failure's, where its reason does not show it.
     """
 
     event_id: bytes
@@ -48,16 +50,18 @@ class DecodedEvent:
     framed: bytes
     record: KafkaRecord
     claimed_at: int | None = None
+    message: str | None = None
 
     @property
     def row(self) -> bytes:
         """The row of `events`."""
-        return event_row(self.event_id, self.occurred_at, self.partition, self.offset, self.framed)
+        return event_row(self.event_id, self.occurred_at, self.partition, self.offset, self.framed, self.message)
 
     def clean(self) -> None:
         """Replace the characters that PostgreSQL's text can't store."""
         self.fact = _cleaned(self.fact)
         self.request_id = text.clean_text(self.request_id) if self.request_id else None
+        self.message = text.clean_text(self.message) if self.message else None
 
 
 class EventDecoder:
@@ -120,6 +124,7 @@ def _decoded(
         value,
         record,
         claimed_at,
+        None if bounded["failure"] is None else withheld_message(bounded["failure"]),
     )
 
 

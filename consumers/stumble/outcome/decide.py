@@ -97,21 +97,17 @@ def _nothing_since(group: RequestGroup, ended: Fact) -> bool:
 def _read(case: RequestCase) -> None:
     """Sort a request's facts into success markers, failures and a cancellation."""
     rule = case.group.rule
-    silent = rule.silent_failures
     held = rule.held_by is not None and any(r.step == rule.held_by and r.result is None for r in case.runs)
     undone: list[Fact] = []
     for fact in case.group.facts:
-        phase = fact.phase
         if fact.extra is not None and fact.extra.outcome == CANCELLED:
             if fact.signal in signals.DECLARING:
                 case.cancelled = fact
-        elif phase == "ERROR" or fact.failure is not None or (silent and (fact.signal, phase) in silent):
+        elif _fails(case.group, fact):
             case.failing.append(fact)
         elif fact.signal == "migration":
             _read_migration(case, fact)
-        elif rule.timed_out_class is not None and fact.origin.request_id != case.group.request_id and sets_error(fact):
-            case.failing.append(fact)
-        elif (phase == "END" or fact.signal in signals.PHASELESS) and not (held and fact.signal in rule.ends):
+        elif (fact.phase == "END" or fact.signal in signals.PHASELESS) and not (held and fact.signal in rule.ends):
             completion = completion_of(rule, fact, case.group.facts)
             if completion is Completion.DONE:
                 case.successes.append(fact)
@@ -119,6 +115,17 @@ def _read(case: RequestCase) -> None:
                 undone.append(fact)
     if undone and not case.successes:
         case.failing = sorted([*case.failing, *undone])
+
+
+def _fails(group: RequestGroup, fact: Fact) -> bool:
+    """Return whether a fact shows a failure of its request: of any kind, or an ERROR that a periodic task set."""
+    rule = group.rule
+    return (
+        fact.phase == "ERROR"
+        or fact.failure is not None
+        or (fact.signal, fact.phase) in rule.silent_failures
+        or (rule.timed_out_class is not None and fact.origin.request_id != group.request_id and sets_error(fact))
+    )
 
 
 def _read_migration(case: RequestCase, fact: Fact) -> None:

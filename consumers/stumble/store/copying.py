@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 _TRAILER = b"\xff\xff"
 _ROW = struct.Struct("!hi16siqiiiqi")
-_COLUMNS = 5
+_COLUMNS = 6
+_NULL = b"\xff\xff\xff\xff"
 #: Rows per write to the server.
 _CHUNK = 256
 #: 2000-01-01 in microseconds of Unix time.
@@ -30,10 +31,18 @@ _UUID_LENGTH = b"\x00\x00\x00\x10"
 _BYTEA_OID = 17
 
 
-def event_row(event_id: bytes, occurred_us: int, partition: int, offset: int, body: bytes) -> bytes:
-    """Pack one row of `events`: a 16-byte id, Unix microseconds, its partition and offset, the framed event."""
+def event_row(
+    event_id: bytes, occurred_us: int, partition: int, offset: int, body: bytes, message: str | None = None
+) -> bytes:
+    """Pack one row of `events`: a 16-byte id, Unix microseconds, its partition and offset, the framed event, a message.
+
+    `message` is that of the event's failure, where the failure's reason does not show it.
+    """
     head = _ROW.pack(_COLUMNS, 16, event_id, 8, occurred_us - PG_EPOCH_US, 4, partition, 8, offset, len(body))
-    return head + body
+    if message is None:
+        return head + body + _NULL
+    raw = message.encode()
+    return head + body + len(raw).to_bytes(4, "big") + raw
 
 
 def copy_rows(cursor: Cursor[tuple[object, ...]], statement: str, rows: Sequence[bytes]) -> None:

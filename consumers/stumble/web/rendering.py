@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from stumble.api.problems import problem
 from stumble.runtime.times import rfc3339
+from stumble.wire.text import one_line
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
@@ -27,6 +28,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _MINUTE, _HOUR = 60, 3600
+_MESSAGE_CHARACTERS = 300
 
 
 def clock(time: datetime | None) -> str:
@@ -61,7 +63,19 @@ def breakable(name: str | None) -> Markup:
     return Markup("_<wbr>").join((name or "").split("_"))
 
 
-_TEMPLATES.env.filters |= {"breakable": breakable, "clock": clock, "precise": precise, "iso": rfc3339, "words": words}
+def shortened(message: str | None) -> str:
+    """Return a failure's message as lists show it; live.js does the same."""
+    return one_line(message, _MESSAGE_CHARACTERS)
+
+
+_TEMPLATES.env.filters |= {
+    "breakable": breakable,
+    "clock": clock,
+    "iso": rfc3339,
+    "precise": precise,
+    "shortened": shortened,
+    "words": words,
+}
 _TEMPLATES.env.globals |= {"took": took}
 
 

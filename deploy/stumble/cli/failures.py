@@ -140,7 +140,13 @@ class _Printer:
             forgotten = next(iter(self._seen))
             del self._seen[forgotten]
             self._shown.pop(forgotten, None)
-        record = {**data["record"], "failure_id": subject, "revision": revision, "status": data["status"]}
+        record = {
+            **data["record"],
+            "message": data.get("message"),
+            "failure_id": subject,
+            "revision": revision,
+            "status": data["status"],
+        }
         self._print(record, data["status"])
 
     def _print(self, record: dict[str, Any], status: str) -> None:

@@ -14,10 +14,12 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from stumble.wire.text import CONTROL_CHARACTERS, printable_text
+from stumble.wire.text import CONTROL_CHARACTERS, one_line, printable_text
 
 Record = Mapping[str, Any]
 _WIDE = 150
+#: Longest message of a failure in a table or a line; `--format json` has the whole.
+_MESSAGE_CHARACTERS = 300
 #: Columns of ids, times and single values: never folded.
 _WHOLE = frozenset(
     ("Time (UTC)", "Started (UTC)", "Outcome", "Blame", "Request", "Duration", "Failures", "Effect", "Field", "Version",
@@ -103,12 +105,21 @@ def where(record: Record) -> Text:
 
 
 def what(record: Record) -> Text:
-    """Show exception and reason."""
+    """Show exception and reason, and the message where the reason does not show it."""
     text = plain(record.get("exception"), "bold")
     reason = record.get("reason")
     if reason and reason != record.get("exception"):
         text.append_text(plain(f": {reason}"))
+    if message := one_line(record.get("message"), _MESSAGE_CHARACTERS):
+        text.append(": ")
+        text.append_text(plain(message, "italic"))
     return text
+
+
+def reason_of(record: Record) -> str:
+    """Return a request's reason, and the message that the reason does not show."""
+    texts = (record.get("reason"), one_line(record.get("message"), _MESSAGE_CHARACTERS))
+    return ": ".join(text for text in texts if text)
 
 
 def failures(records: Iterable[Record], width: int) -> Table:
@@ -163,7 +174,7 @@ def history(records: Iterable[Record]) -> Table:
             outcome(record),
             str(record["failure_count"] or ""),
             took(record),
-            plain(record["reason"] if record["outcome"] != "SUCCEEDED" else ""),
+            plain(reason_of(record) if record["outcome"] != "SUCCEEDED" else ""),
             plain(record["request_id"], "dim"),
         )
     return table
@@ -187,7 +198,7 @@ def _facts(record: Record) -> Iterable[tuple[str, Any]]:
     host = record.get("host")
     ended = "stalled" if record["outcome"] == "STALLED" else "finished"
     named = [
-        ("reason", record.get("reason") if record["outcome"] != "SUCCEEDED" else None),
+        ("reason", reason_of(record) if record["outcome"] != "SUCCEEDED" else None),
         ("evidence", record.get("evidence")),
         ("verdict", record.get("verdict")),
         ("effect on server", record.get("effect") if record["failures"] else None),
@@ -238,5 +249,5 @@ def verdict(record: Record) -> Text:
     text = Text.assemble(plain(record.get("action") or "unknown action", "bold"), " on ", server(record), ": ")
     text.append_text(outcome(record))
     if record["outcome"] != "SUCCEEDED" and record.get("reason"):
-        text.append_text(plain(f": {record['reason']}"))
+        text.append_text(plain(f": {reason_of(record)}"))
     return single_line(text)

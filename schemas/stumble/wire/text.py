@@ -41,3 +41,9 @@ def shorten_text(text: str, max_bytes: int) -> str:
         return raw[:max_bytes].decode("utf-8", "ignore")
     half = (max_bytes - _CUT_BYTES) // 2
     return raw[:half].decode("utf-8", "ignore") + _CUT + raw[-half:].decode("utf-8", "ignore")
+
+
+def one_line(text: str | None, most: int) -> str:
+    """Return a text in one line of at most ``most`` characters; a cut is marked with an ellipsis."""
+    line = " ".join((text or "").split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

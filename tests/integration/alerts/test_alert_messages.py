@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import uuid
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +14,13 @@ from standardwebhooks import Webhook
 from stumble.alerts import subscriptions
 from stumble.alerts.alert_messages import AlertMessages
 from stumble.alerts.publications import PublicationCursor
-from tests.integration.alerts.conftest import failure, insert_failures, replace_file, running_alerter
+from tests.integration.alerts.conftest import (
+    failure,
+    insert_failures,
+    publication,
+    replace_file,
+    running_alerter,
+)
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
 from tests.support.services import ROOT, cli_environment
@@ -73,6 +80,35 @@ def test_failures_of_one_cause_send_one_firing_and_one_resolved_message(store, c
         assert data["annotations"]["description"] == "Look at Neutron."
         assert "details" not in json.dumps(message)
     assert ", resolved at 20" in resolved["data"]["annotations"]["summary"]
+
+
+def test_alerts_have_the_message_that_a_reason_withholds_and_messages_about_failures_do_not(
+    store, connection, tmp_path
+):
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES + '[[rule]]\nname = "ends"\non = "outcome"\n[rule.match]\noutcome = "FAILED"\n')
+    event_id, failed = str(uuid.uuid4()), failure(now_us(), exception="libvirtError", reason="libvirtError")
+    request = {**failed, "outcome": "FAILED", "verdict": None}
+    with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
+        subscribe(connection, received.url, kinds=["alert", "failure", "outcome"])
+        with connection.transaction():
+            connection.execute(
+                "insert into events (event_id, occurred_at, kafka_partition, kafka_offset, body, message)"
+                " values (%s, now(), 0, 0, '', %s)",
+                (event_id, "internal error: " + "x" * 1000),
+            )
+            published = [publication(failed), publication(request, kind="outcome")]
+            insert_failures(connection, [failed], published)
+            connection.execute("update failures set detail_event_id = %s", (event_id,))
+        eventually(lambda: len(received.posts) == 4)
+    by_type: dict[str, list[dict[str, Any]]] = {}
+    for body in received.bodies():
+        by_type.setdefault(body["type"], []).append(body["data"])
+    assert sorted(by_type) == ["action.failed", "action.outcome", "alert.firing"]
+    for alert in by_type["alert.firing"]:
+        assert alert["annotations"]["reason"] == "libvirtError"
+        assert alert["annotations"]["message"] == "internal error: " + "x" * 483 + "…"
+    assert "internal error" not in json.dumps(by_type["action.failed"] + by_type["action.outcome"])
 
 
 @contextmanager

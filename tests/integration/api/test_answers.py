@@ -66,6 +66,27 @@ def test_instance_has_last_request_last_failure_and_history(store: Store, api: s
     assert [item["action"] for item in listed["items"]] == ["start"]
 
 
+def test_message_is_shown_in_every_list_where_the_reason_is_only_a_class(store: Store, api: str) -> None:
+    request = store.request(reason="libvirtError")
+    store.failure(request, occurred_at=START)
+    failed = store.failure_with_message(request, "internal error", fingerprint="v1:abc", effect="ERROR")
+    store.insert("problems", fingerprint="v1:abc", exception="libvirtError", blame="UNKNOWN", reason="libvirtError",
+                 first_at=START, last_at=START)  # fmt: skip
+    id_, server = request["request_id"], request["instance_uuid"]
+    listed = get(f"{api}/v1/failures").json()["items"]
+    assert [(item["reason"], item["message"]) for item in listed] == [
+        ("libvirtError", "internal error"),
+        ("Failed to power off instance: the guest does not answer", None),
+    ]
+    assert get(f"{api}/v1/failures/{failed['failure_id']}").json()["message"] == "internal error"
+    [item] = get(f"{api}/v1/requests/{id_}").json()["items"]
+    assert (item["message"], item["failures"][1]["message"]) == ("internal error", "internal error")
+    known = get(f"{api}/v1/instances/{server}").json()
+    assert known["last_failure"]["message"] == known["last_request"]["message"] == "internal error"
+    assert [problem["message"] for problem in get(f"{api}/v1/problems").json()["items"]] == ["internal error"]
+    assert get(f"{api}/v1/problems/v1:abc").json()["message"] == "internal error"
+
+
 def test_failure_details_are_read_from_the_stored_event(store: Store, api: str) -> None:
     event = uuid.uuid4()
     failure = store.failure(store.request(), event_ids=[event], detail_event_id=event)

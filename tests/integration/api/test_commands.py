@@ -73,6 +73,26 @@ def test_request_and_instance_are_printed_with_their_failures(store: Store, api:
     assert result["items"][0]["failures"][1]["host"] == "cmp2"
 
 
+def test_message_is_printed_beside_a_reason_that_is_only_a_class(store: Store, api: str) -> None:
+    request = store.request(reason="libvirtError")
+    store.failure_with_message(request, "internal error:\n" + "x" * 1000, fingerprint="v1:abc")
+    store.insert("problems", fingerprint="v1:abc", exception="libvirtError", blame="UNKNOWN", reason="libvirtError",
+                 first_at=START, last_at=START)  # fmt: skip
+    server = str(request["instance_uuid"])
+    shown = "libvirtError: internal error: " + "x" * 283 + "…"
+    for arguments in (
+        ("failures",),
+        ("request", request["request_id"]),
+        ("instance", server),
+        ("problems", "ls"),
+        ("wait", request["request_id"]),
+    ):
+        assert shown in command.stumble(*arguments, COLUMNS="800", STUMBLE_API_URL=api).stdout, arguments
+    assert "x" * 1000 in "".join(stumble("problems", "show", "v1:abc", api=api).stdout.split())
+    listed = json.loads(stumble("failures", "--format", "json", api=api).stdout)
+    assert listed[0]["message"] == "internal error:\n" + "x" * 1000
+
+
 def test_error_is_printed_as_one_sentence(store: Store, api: str) -> None:
     for arguments, status in (
         (("request", "req-none"), 1),

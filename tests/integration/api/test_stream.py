@@ -64,6 +64,15 @@ def test_publications_are_streamed_once_each_in_order(store: Store, api: str) ->
     assert listener.events[2].data["record"]["started_at"] == "2026-01-31T12:00:00.000000Z"
 
 
+def test_failure_has_its_message_beside_the_published_record(store: Store, api: str) -> None:
+    failed = store.failure_with_message(store.request(), "internal error")
+    listener = Listener(api, 1)
+    store.publish("failure", failed)
+    assert listener.subjects() == [str(failed["failure_id"])]
+    assert listener.events[0].data["message"] == "internal error"
+    assert "message" not in listener.events[0].data["record"]
+
+
 def test_row_that_commits_late_is_not_skipped(store: Store, api: str) -> None:
     early, late = (store.failure(store.request()) for _ in range(2))
     listener = Listener(api, 2)

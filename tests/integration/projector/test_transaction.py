@@ -52,6 +52,21 @@ def test_outcomes_in_the_store_equal_the_truth_of_the_fleet(writer, store_url):
     }
 
 
+def test_message_that_a_reason_withholds_is_stored_with_the_event_and_published_nowhere(writer):
+    failed = {**failure("libvirtError", "internal error: 10.0.0.1"), "reason": "libvirtError"}
+    known = failure(message="no answer")
+    writer.write([event(phase="ERROR", signal="event_finish", step="compute_stop_instance", failure=failed)])
+    writer.write([event(phase="ERROR", signal="fault", request_id="req-2", failure=known)])
+    rows = writer.rows(
+        "select exception, reason, message from failures join events on event_id = detail_event_id order by exception"
+    )
+    assert rows == [
+        ("InstancePowerOffFailure", "no answer", None),
+        ("libvirtError", "libvirtError", "internal error: 10.0.0.1"),
+    ]
+    assert writer.rows("select count(*) from publications where payload::text like '%%10.0.0.1%%'") == [(0,)]
+
+
 def test_repeated_batch_changes_nothing(writer, store_url):
     events = [item.event for item in stream(600)]
     writer.write(events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,8 +35,8 @@ def all_text(explanation: Explanation, width: int = 80) -> str:
     return "\n".join([*lines, *text.summary_lines(explanation.summary, width)])
 
 
-FAILED_STOP = [("stop", "FAILED", ["InstancePowerOffFailure"])]
-SUCCEEDED_STOP = [("stop", "SUCCEEDED", [])]
+FAILED_STOP: list[tuple[str | None, str, list[str]]] = [("stop", "FAILED", ["InstancePowerOffFailure"])]
+SUCCEEDED_STOP: list[tuple[str | None, str, list[str]]] = [("stop", "SUCCEEDED", [])]
 
 
 def test_report_is_explained_with_the_role_of_each_event_and_the_rule() -> None:
@@ -76,7 +77,7 @@ def test_notification_without_an_envelope_is_read() -> None:
 
 def test_lines_of_the_harness_are_read() -> None:
     exception = {"class": "InstancePowerOffFailure", "message": "no", "id": 7, "chain": ["InstancePowerOffFailure"]}
-    step = {"event_name": "compute_stop_instance"}
+    step: dict[str, Any] = {"event_name": "compute_stop_instance"}
     explanation = explained(
         samples.harness_line("action_start", 1, action_name="stop"),
         samples.harness_line("event_start", 2, **step),
@@ -186,18 +187,15 @@ VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=8), max_leaves=25
 )
 EVENT = json_lines.server_object(explained(*samples.steps(samples.failed_stop())).servers[0])["events"][3]
-SIGNALS = st.one_of(
-    VALUES,
-    *(
-        st.dictionaries(st.sampled_from(sorted(whole)), VALUES, max_size=3).map(lambda new, whole=whole: whole | new)
-        for whole in (
-            EVENT,
-            samples.notification(),
-            samples.failed_stop()[3],
-            samples.harness_line("event_finish", 1, event_name="compute_stop_instance"),
-        )
-    ),
-)  # fmt: skip
+
+
+def variants(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return signals that differ from a valid one in a few fields."""
+    return st.dictionaries(st.sampled_from(sorted(whole)), VALUES, max_size=3).map(lambda changed: whole | changed)
+
+
+HARNESS_LINE = samples.harness_line("event_finish", 1, event_name="compute_stop_instance")
+SIGNALS = st.one_of(VALUES, *map(variants, (EVENT, samples.notification(), samples.failed_stop()[3], HARNESS_LINE)))
 LINES = st.one_of(
     SIGNALS.map(json.dumps), SIGNALS.map(lambda one: json.dumps(one, indent=1)), st.text(), st.binary(max_size=50)
 )

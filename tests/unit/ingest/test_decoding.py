@@ -45,6 +45,24 @@ def test_event_cannot_claim_that_the_store_replaced_its_time() -> None:
     assert replaced["attributes"] == {"claimed_occurred_at": "7", "other": "x"}
 
 
+@pytest.mark.parametrize(
+    ("reason", "message", "shown"),
+    [
+        ("libvirtError", "internal error", "internal error"),
+        (None, "internal error", "internal error"),
+        ("no host", "no host", None),
+        ("no host", None, None),
+        ("no host", "", None),
+    ],
+)
+def test_message_is_stored_where_the_reason_does_not_show_it(
+    reason: str | None, message: str | None, shown: str | None
+) -> None:
+    failed = {"exception": "libvirtError", "message": message, "reason": reason, "blame": "UNKNOWN"}
+    assert decode(framed(event(failure=failed))).message == shown
+    assert decode(framed(event())).message is None
+
+
 def unbounded(**fields: Any) -> bytes:
     """Return the Kafka value of an event as a writer without stumble's encoder writes it."""
     complete = codec.decode_record(EVENT, codec.encode_record(EVENT, event()))

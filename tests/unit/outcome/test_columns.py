@@ -62,7 +62,7 @@ def test_migration_creates_every_declared_column(table, declared):
 )
 def test_api_model_shows_every_readable_field_and_no_other(model, declared):
     readable = {field.name for field in declared if field.column.readers is not Readers.NOBODY}
-    made_by_the_api = {"final", "updated_at", "failure_count", "failures"}
+    made_by_the_api = {"final", "updated_at", "failure_count", "failures", "message"}
     assert set(model.model_fields) - made_by_the_api == readable
 
 

@@ -23,10 +23,11 @@ def test_named_statements_contain_no_inner_semicolon():
 def test_event_row_has_the_binary_copy_format_of_postgresql():
     ident = uuid.uuid4()
     row = event_row(ident.bytes, PG_EPOCH_US + 5, 3, 9, b"body")
-    assert row[:2] == struct.pack("!h", 5)
+    assert row[:2] == struct.pack("!h", 6)
     assert row[6:22] == ident.bytes
     assert struct.unpack("!q", row[26:34]) == (5,)
-    assert row.endswith(struct.pack("!i", 4) + b"body")
+    assert row.endswith(struct.pack("!i", 4) + b"body" + struct.pack("!i", -1))
+    assert event_row(ident.bytes, 0, 3, 9, b"body", "ä").endswith(b"body" + struct.pack("!i", 2) + "ä".encode())
     assert uuid_array([ident.bytes, ident.bytes])[12:16] == struct.pack("!i", 2)
 
 

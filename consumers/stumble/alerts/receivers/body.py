@@ -1,7 +1,7 @@
 """Bodies of webhook messages, as Standard Webhooks specifies or as version 4 of Alertmanager's webhook.
 
-Sources: standard-webhooks.md (payload structure), Alertmanager docs/configuration.md (webhook_config). Text is
-``reason`` only, never details.
+Sources: standard-webhooks.md (payload structure), Alertmanager docs/configuration.md (webhook_config). The text of a
+failure or an outcome is ``reason`` only, never details; an alert, which is for operators, may have a message.
 """
 
 from __future__ import annotations

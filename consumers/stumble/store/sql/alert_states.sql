@@ -58,12 +58,13 @@ update alerts set posted_at = %(at)s
 where (rule, problem) in (select * from unnest(%(rules)s::text[], %(problems)s::text[]))
 
 -- Counts the failures of a problem that a rule matches, and names some of their actions and hosts. All failures of a
--- problem have the same exception.
+-- problem have the same exception. The message is that of the problem's newest failure.
 -- name: count_problem_extent
 select count(*), count(distinct instance_uuid), count(distinct owner_project_id), count(distinct host),
        (array_agg(distinct action) filter (where action is not null))[1:10],
        (array_agg(distinct host) filter (where host is not null))[1:10],
-       (array_agg(array[coalesce(request_id, ''), instance_uuid::text] order by occurred_at desc))[1:3]
+       (array_agg(array[coalesce(request_id, ''), instance_uuid::text] order by occurred_at desc))[1:3],
+       (select {failure.message} from failures where fingerprint = %(fingerprint)s order by occurred_at desc limit 1)
 from failures
 where fingerprint = %(fingerprint)s and occurred_at >= %(since)s
   and (%(action)s::text[] is null or coalesce(action, '') like any(%(action)s::text[]))
@@ -74,6 +75,14 @@ where fingerprint = %(fingerprint)s and occurred_at >= %(since)s
   and (%(region)s::text[] is null or coalesce(region, '') like any(%(region)s::text[]))
   and (%(blame)s::text[] is null or coalesce(blame, '') like any(%(blame)s::text[]))
   and (%(effect)s::text[] is null or coalesce(effect, '') like any(%(effect)s::text[]))
+
+-- The message that the reason of a request withholds: that of the failure which gave the reason.
+-- name: load_message_of_request
+select {failure.message}
+from failures
+where instance_uuid = %(instance)s::uuid and request_id = %(request)s and reason = %(reason)s
+order by occurred_at desc
+limit 1
 
 -- name: load_alerts
 select rule, problem, state, severity, description, labels, last_payload, first_occurred_at, starts_at, ends_at, failures, posted_at

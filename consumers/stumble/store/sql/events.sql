@@ -5,10 +5,10 @@ select uuid_send(event_id) from events where event_id = any(%(ids)b)
 select uuid_send(event_id) from late_events where event_id = any(%(ids)b)
 
 -- name: copy_events
-copy events (event_id, occurred_at, kafka_partition, kafka_offset, body) from stdin (format binary)
+copy events (event_id, occurred_at, kafka_partition, kafka_offset, body, message) from stdin (format binary)
 
 -- name: copy_late_events
-copy late_events (event_id, occurred_at, kafka_partition, kafka_offset, body) from stdin (format binary)
+copy late_events (event_id, occurred_at, kafka_partition, kafka_offset, body, message) from stdin (format binary)
 
 -- Existing partitions of events, by the first id that they hold.
 -- name: load_event_partitions

@@ -53,6 +53,8 @@ with shown as (
     from problems p
 )
 select s.fingerprint, s.shown as state, s.muted_until, s.exception, s.blame, s.reason, s.first_at, s.last_at,
+       (select {failure.message} from failures where fingerprint = s.fingerprint
+        order by occurred_at desc limit 1) as message,
        s.resolved_at, s.regressed_at, s.note, c.failures, c.instances, c.projects, c.hosts, c.actions
 from shown s
 cross join lateral (

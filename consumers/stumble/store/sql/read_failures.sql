@@ -2,7 +2,7 @@
 
 -- name: load_failures_page
 -- Newest first; `at` and `id` are the sort key of the last row of the page before.
-select {failure.api}
+select {failure.api}, {failure.message} as message
   from failures
  where (%(since)s::timestamptz is null or occurred_at >= %(since)s)
    and (%(until)s::timestamptz is null or occurred_at < %(until)s)
@@ -25,13 +25,13 @@ select {failure.api}
  limit %(limit)s;
 
 -- name: load_failure
-select {failure.api}, event_ids, detail_event_id
+select {failure.api}, {failure.message} as message, event_ids, detail_event_id
   from failures
  where failure_id = %(failure_id)s;
 
 -- name: load_failures_of_requests
 -- In the order in which they happened.
-select {failure.api}
+select {failure.api}, {failure.message} as message
   from failures
  where request_key = any(%(request_keys)s)
  order by occurred_at, failure_id;

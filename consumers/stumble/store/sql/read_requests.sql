@@ -25,7 +25,7 @@ select {request.api}, r.failure_count, r.updated_at, coalesce(r.started_at, r.la
  limit %(limit)s;
 
 -- name: load_last_failure_of_instance
-select {failure.api}
+select {failure.api}, {failure.message} as message
   from failures
  where instance_uuid = %(instance)s
  order by occurred_at desc, failure_id

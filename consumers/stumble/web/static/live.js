@@ -2,6 +2,7 @@
 "use strict";
 
 const MOST_ROWS = 300;
+const MOST_CHARACTERS = 300; // of a message, as in rendering.py
 const AGAIN_MS = 3000;
 const main = document.getElementById("main");
 const status = document.getElementById("live");
@@ -38,7 +39,12 @@ function badge(element, symbol, more) {
   element.className = "badge " + more + " " + (symbol || "").toLowerCase();
 }
 
-function fill(row, subject, record) {
+function shorten(text) {
+  const line = text.split(/\s+/).join(" ").trim();
+  return line.length <= MOST_CHARACTERS ? line : line.slice(0, MOST_CHARACTERS - 1) + "…";
+}
+
+function fill(row, subject, record, message) {
   const at = record.occurred_at || "";
   row.dataset.id = subject;
   row.querySelector("time").dateTime = at;
@@ -58,6 +64,8 @@ function fill(row, subject, record) {
   what.querySelector("a").href = "/failures/" + encodeURIComponent(subject);
   const reason = what.querySelector(".reason");
   if (reason) reason.textContent = record.reason === record.exception ? "" : record.reason || "";
+  const shown = what.querySelector(".message");
+  if (shown) shown.textContent = shorten(message || "");
   const blame = row.querySelector("[data-field=blame] .badge");
   if (blame) badge(blame, record.blame, "blame");
   const effect = row.querySelector("[data-field=effect]");
@@ -90,11 +98,11 @@ function liveList() {
     }
     if (known) {
       known.classList.remove("gone");
-      fill(known, message.subject_id, message.record);
+      fill(known, message.subject_id, message.record, message.message);
       return;
     }
     const row = template.content.firstElementChild.cloneNode(true);
-    fill(row, message.subject_id, message.record);
+    fill(row, message.subject_id, message.record, message.message);
     row.classList.add("new");
     const at = message.record.occurred_at || "";
     const before = [...body.rows].find((other) => other.querySelector("time").dateTime <= at);

@@ -12,6 +12,7 @@ from stumble.wire.taxonomy.classify import (
     safe_reason,
     shows_text,
     strip_remote,
+    withheld_message,
 )
 from stumble.wire.taxonomy.kinds import QUOTING, RACES, SHOWN_WRAPPERS, VERDICTS, WRAPPERS
 from stumble.wire.taxonomy.libraries import is_python
@@ -34,4 +35,5 @@ __all__ = [
     "safe_reason",
     "shows_text",
     "strip_remote",
+    "withheld_message",
 ]

@@ -213,3 +213,9 @@ _TEXTS: Final[Mapping[str, str]] = {
     "RACE": "another request came between",
     "UNKNOWN": "the cloud could not do what it had accepted",
 }
+
+
+def withheld_message(failure: Mapping[str, Any]) -> str | None:
+    """Return the message of an event's ``failure`` if its reason does not show it; only operators may see it."""
+    message = failure["message"]
+    return None if not message or message == failure["reason"] else message

@@ -22,7 +22,13 @@ QUOTING = frozenset({"MigrationError"})
 #: Names that stumble gives to failures without an exception.
 OWN = frozenset(
     {
-        *("BuildTimedOut", "InterruptedByRestart", "LiveMigrationRolledBack", "PowerUpdateIgnored", "ResizeNotConfirmed"),
+        *(
+            "BuildTimedOut",
+            "InterruptedByRestart",
+            "LiveMigrationRolledBack",
+            "PowerUpdateIgnored",
+            "ResizeNotConfirmed",
+        ),
         *("UnknownError", "VolumeNotExtended"),
     }
 )

@@ -6,13 +6,15 @@ create schema if not exists stumble_durable;  -- Alembic's table of versions is 
 
 -- Events ---------------------------------------------------------------------------------------------
 -- Range partitions of the id itself (UUIDv7 is time): uniqueness and time partitions are one thing.
--- body: the event as single-object Avro (C3 01, fingerprint, record).
+-- body: the event as single-object Avro (C3 01, fingerprint, record). message: of its failure, where the reason does not
+-- show it; it is in the body, too, and here so that lists of failures need not decode bodies.
 create table stumble_derived.events (
     event_id        uuid        not null,
     occurred_at     timestamptz not null,
     kafka_partition int         not null,
     kafka_offset    bigint      not null,
     body            bytea       not null,
+    message         text,
     primary key (event_id)
 ) partition by range (event_id);
 
@@ -59,6 +61,7 @@ create table stumble_derived.late_events (
     kafka_partition int         not null,
     kafka_offset    bigint      not null,
     body            bytea       not null,
+    message         text,
     stored_at       timestamptz not null default now()
 );
 
