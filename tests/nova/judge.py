@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from novaharness.vocabulary import ANY_CLASS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -42,19 +44,59 @@ def nova_record_agrees(nova: Mapping[str, Any] | None, expected: Sequence[Expect
     return has_error == any(one.outcome == "FAILED" for one in expected)
 
 
+def unmatched(
+    expected: Sequence[tuple[str, str]], actual: Sequence[tuple[str, str]]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the (host, class) that are missing in `actual`, and those that are too many; ANY_CLASS fits each class."""
+    missing, many = Counter(expected) - Counter(actual), Counter(actual) - Counter(expected)
+    for host, exception in list(missing.elements()):
+        fitting = next((one for one in many if one[0] == host and many[one]), None) if exception == ANY_CLASS else None
+        if fitting:
+            missing[host, exception] -= 1
+            many[fitting] -= 1
+    return list(missing.elements()), list(many.elements())
+
+
+def wrong_texts(expected: Expected, item: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with blame and reasons, one sentence each, except what a reason does not contain."""
+    wrong = [
+        f"blame {failure['blame']} of {failure['exception']} instead of {' or '.join(expected.blame)}"
+        for failure in item["failures"]
+        if expected.blame and failure["blame"] not in expected.blame
+    ]
+    return wrong + revealed_texts(expected, item)
+
+
+def revealed_texts(expected: Expected, item: Mapping[str, Any]) -> list[str]:
+    """Return the texts that a reason must not contain and does, one sentence each."""
+    reasons = [item["reason"], *(failure["reason"] for failure in item["failures"])]
+    return [
+        f"the reason contains {text!r}"
+        for text in expected.reason_lacks
+        if any(text.lower() in (reason or "").lower() for reason in reasons)
+    ]
+
+
+def missing_texts(expected: Expected, item: Mapping[str, Any]) -> list[str]:
+    """Return the expected texts that the reason does not contain, one sentence each."""
+    reason = (item["reason"] or "").lower()
+    return [f"the reason lacks {text!r}" for text in expected.reason_has if text.lower() not in reason]
+
+
 def _of_one(expected: Expected, item: Mapping[str, Any]) -> list[str]:
     wrong = []
     if item["outcome"] != expected.outcome:
         wrong.append(f"outcome {item['outcome']} instead of {expected.outcome}")
-    actual = Counter((failure["host"], failure["exception"]) for failure in item["failures"])
-    expected_failures = Counter(expected.failures)
-    wrong += [f"failure missing: {_named(one)}" for one in (expected_failures - actual).elements()]
-    wrong += [f"failure too many: {_named(one)}" for one in (actual - expected_failures).elements()]
+    missing, many = unmatched(
+        expected.failures, [(failure["host"], failure["exception"]) for failure in item["failures"]]
+    )
+    wrong += [f"failure missing: {_named(one)}" for one in missing]
+    wrong += [f"failure too many: {_named(one)}" for one in many]
     if item["verdict"] != expected.verdict:
         wrong.append(f"verdict {item['verdict']} instead of {expected.verdict}")
     if expected.effect is not None and item.get("effect") != expected.effect:
         wrong.append(f"effect {item.get('effect')} instead of {expected.effect}")
-    return wrong
+    return wrong + wrong_texts(expected, item) + missing_texts(expected, item)
 
 
 def _named(failure: tuple[str | None, str | None]) -> str:

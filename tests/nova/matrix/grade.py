@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -38,7 +38,7 @@ def grade(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> t
 
 def _all_errors(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the wrong values, with each item assigned to the request that fits it best."""
-    matching = [item for item in items if any(_may_be_action(item["action"], one.action) for one in expected)]
+    matching = [item for item in items if any(may_be_action(item["action"], one.action) for one in expected)]
     errors = [f"{item['action']} did not occur" for item in items if item not in matching]
     if len(matching) > len(expected):
         return [*errors, f"{len(matching)} requests instead of {len(expected)}"]
@@ -47,12 +47,13 @@ def _all_errors(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]
 
 
 def _errors(expected: Expected, item: Mapping[str, Any]) -> list[str]:
-    if not _may_be_action(item["action"], expected.action):
+    if not may_be_action(item["action"], expected.action):
         return [f"{item['action']} did not occur"]
     return _wrong_values(expected, item)
 
 
-def _may_be_action(derived: str | None, action: str) -> bool:
+def may_be_action(derived: str | None, action: str) -> bool:
+    """Return whether a record can be about an action: some notifications don't tell which of two it was."""
     return (
         derived is None
         or family_of_action(derived) == family_of_action(action)
@@ -64,15 +65,21 @@ def _wrong_values(expected: Expected, item: Mapping[str, Any]) -> list[str]:
     outcome = item["outcome"]
     allowed = (expected.outcome, *_OPEN, *_PARTIAL.get(expected.outcome, ()))
     errors = [] if outcome in allowed else [f"{item['action']} {outcome} instead of {expected.outcome}"]
-    possible = Counter(expected.failures)
+    possible = list(expected.failures)
     if expected.verdict:  # without the signal of the cause, the verdict is the only failure
-        possible.update((failure["host"], expected.verdict) for failure in item["failures"])
-    derived_failures = Counter(_host_and_class(failure, expected) for failure in item["failures"])
-    errors += [f"{exception} on {host} did not occur" for host, exception in (derived_failures - possible).elements()]
+        possible += [(failure["host"], expected.verdict) for failure in item["failures"]]
+    _, many = judge.unmatched(possible, [_host_and_class(failure, expected) for failure in item["failures"]])
+    errors += [f"{exception} on {host} did not occur" for host, exception in many]
+    errors += judge.wrong_texts(_with_unknown_blame(expected), item)
     effect = item.get("effect")
     if expected.effect and item["failures"] and effect not in (expected.effect, "UNKNOWN"):
         errors.append(f"effect {effect} instead of {expected.effect}")
     return errors
+
+
+def _with_unknown_blame(expected: Expected) -> Expected:
+    """Return what a way without all the signals may derive: it may not know the blame."""
+    return replace(expected, blame=(*expected.blame, "UNKNOWN")) if expected.blame else expected
 
 
 def _host_and_class(failure: Mapping[str, Any], expected: Expected) -> tuple[str, str]:

@@ -41,7 +41,7 @@ class Played:
 
     scenario: str
     played: str
-    """Hash of the scenario, without its expectation."""
+    """Hash of what the scenario does."""
     request_id: str
     server: str
     alone: bool
@@ -64,10 +64,9 @@ class Recording:
 
 
 def hash_of(one: Scenario) -> str:
-    """Return the hash of a scenario, without its expectation."""
-    played_text = repr(
-        (one.name, GIVEN[one.given], one.call, one.faults, one.options, one.before, one.cleanup, one.judged)
-    )
+    """Return the hash of what a scenario does, without its expectation and its kind."""
+    steps = (one.name, GIVEN[one.given], one.call, one.faults, one.options, one.before, one.cleanup, one.judged)
+    played_text = repr((*steps, one.after) if one.after else steps)
     return hashlib.sha256(played_text.encode()).hexdigest()[:12]
 
 

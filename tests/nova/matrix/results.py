@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
+from typing import Any
 
 from novaharness.scenarios import SCENARIOS
 from novaharness.table.beyond import BEYOND
@@ -24,10 +25,15 @@ def recording_of(release: str) -> Recording:
 
 
 @lru_cache
+def items_of(release: str, way: Way) -> dict[str, list[dict[str, Any]]]:
+    """Return stumble's records of every scenario by one way, derived once."""
+    return {one.scenario: items_by(way, one) for one in recording_of(release).played}
+
+
+@lru_cache
 def grades(release: str, way: Way) -> dict[str, tuple[str, list[str]]]:
     """Return the grade of every scenario, and the differences from the complete expected records."""
-    played = recording_of(release).played
-    return {one.scenario: grade(EXPECTED[one.scenario], items_by(way, one)) for one in played}
+    return {scenario: grade(EXPECTED[scenario], items) for scenario, items in items_of(release, way).items()}
 
 
 def totals(release: str, way: Way) -> Counter[str]:

@@ -19,6 +19,7 @@ FILE = FOLDER.parents[2] / "docs" / "nova-table.md"
 SHOWN = "33.0.2"
 """The release whose rows are shown; other releases have an entry where Nova reports something else there."""
 
+_KINDS = {scenario.name: scenario.kind for scenario in SCENARIOS}
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LONGEST = 160
 
@@ -101,7 +102,7 @@ def _nova() -> str:
 
 
 def _rows() -> str:
-    lines = ["| scenario | Nova reports | stumble reports | incomplete ways |", "|---|---|---|---|"]
+    lines = ["| scenario | kind | Nova reports | stumble reports | incomplete ways |", "|---|---|---|---|---|"]
     others = [results.by_name(release) for release in RELEASES if release != SHOWN]
     for name, played in results.by_name(SHOWN).items():
         nova = _nova_cell(played)
@@ -109,7 +110,9 @@ def _rows() -> str:
             if name in other and (elsewhere := _nova_cell(other[name])) != nova:
                 nova += f"<br>Nova {release}: {elsewhere}"
         incomplete = ", ".join(way.key for way in WAYS if way.key in BEYOND.get(name, ()))
-        lines.append(f"| {name} | {nova} | {_stumble_cell(items_by(DEFAULT, played))} | {incomplete} |")
+        lines.append(
+            f"| {name} | {_KINDS[name]} | {nova} | {_stumble_cell(items_by(DEFAULT, played))} | {incomplete} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -40,6 +40,12 @@ WAYS: tuple[Way, ...] = (
 TAPPED = tuple(way for way in WAYS if "TAP" in way.kinds)
 
 
+def sees_more(richer: Way, poorer: Way) -> bool:
+    """Return whether one way has every signal of another and more; a driver sees what a bridge does of each signal."""
+    same_or_closer = richer.by in (poorer.by, "driver")
+    return richer != poorer and same_or_closer and poorer.kinds <= richer.kinds
+
+
 def events_by(way: Way, played: Played) -> list[Event]:
     """Return the events of a scenario by one way."""
     return [event for event in getattr(played, way.by) if event["source"]["kind"] in way.kinds]

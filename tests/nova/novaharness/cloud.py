@@ -26,7 +26,7 @@ from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional import fixtures as func_fixtures
 from nova.tests.functional import integrated_helpers
 
-from novaharness import hosts
+from novaharness import hosts, remote
 
 COMPUTES = ("host1", "host2")
 """The computes; the scheduler prefers the first."""
@@ -119,6 +119,10 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):  # 
         "confirm on host2": lambda cloud: cloud.periodic("host2", "_poll_unconfirmed_resizes"),
         "reclaim on host1": lambda cloud: cloud.periodic("host1", "_reclaim_queued_deletes"),
         "offload on host1": lambda cloud: cloud.periodic("host1", "_poll_shelved_instances"),
+        "unrescue on host1": lambda cloud: cloud.periodic("host1", "_poll_rescued_instances"),
+        "check builds on host1": lambda cloud: cloud.periodic("host1", "_check_instance_build_time"),
+        "clean up migrations on host2": lambda cloud: cloud.periodic("host2", "_cleanup_incomplete_migrations"),
+        "compare power states on host1": lambda cloud: cloud.periodic("host1", "_sync_power_states"),
         "a second goes by": lambda _cloud: time.sleep(1.1),
     }
     """What scenarios may do to the cloud besides API requests; each may return a request id."""
@@ -133,6 +137,7 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):  # 
     def start(self) -> Cloud:
         """Start every service. The notifier loads the drivers of nova.conf here."""
         hosts.install()
+        remote.install()
         self._read_conf_file()
         nova_fixtures.ConfFixture = _Conf
         nova_fixtures.WarningsFixture = _Warnings

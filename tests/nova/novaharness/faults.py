@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
 import importlib
@@ -44,6 +45,11 @@ def rolled_back(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs
     raise exception.InstanceFaultRollback(inner_exception=new_exception(fault))
 
 
+def raises_from(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Raise the fault's exception as the consequence of another one, which is not Nova's."""
+    raise new_exception(fault) from OSError("no route to the hypervisor")
+
+
 def guest_dies(
     fault: Fault, original: Callable[..., Any], driver: Any, context: Any, instance: Any, *args, **kw
 ) -> None:
@@ -57,6 +63,53 @@ def guest_dies(
 def job_fails(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> None:
     """Do what the libvirt driver does when the hypervisor's job fails: recover, and raise nothing."""
     recover(context, instance, dest, migrate_data=kwargs.get("migrate_data") or more[-1])
+
+
+def job_timed_out(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> None:
+    """Do what the libvirt driver does when it has aborted a job itself because it took too long."""
+    recover(context, instance, dest, migrate_data=kwargs.get("migrate_data") or more[-1], migration_status="cancelled")
+
+
+def answered_too_late(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Do the work, while the caller stops waiting for the answer."""
+    import oslo_messaging
+
+    original(*args, **kwargs)
+    raise oslo_messaging.MessagingTimeout("Timed out waiting for a reply to message ID 1")
+
+
+def hangs(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Never return; Nova counts as idle meanwhile."""
+    with hosts.uncounted():
+        threading.Event().wait()
+
+
+class _FullExecutor:
+    """An executor whose workers are all busy: new work waits in its queue."""
+
+    def __init__(self, executor: Any):
+        self._executor = executor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._executor, name)
+
+    def submit(self, work: Callable[..., Any], *_args: Any, **_kwargs: Any) -> concurrent.futures.Future[Any]:
+        hosts.abandon(work)
+        return concurrent.futures.Future()
+
+
+def stays_queued(fault: Fault, original: Callable[..., Any], manager: Any, *args: Any, **kwargs: Any) -> Any:
+    """Let the manager queue a live migration behind others that never end."""
+    manager._live_migration_executor = _FullExecutor(manager._live_migration_executor)
+    return original(manager, *args, **kwargs)
+
+
+def with_migration_in_error(
+    fault: Fault, original: Callable[..., Any], api, ctxt, instance, migration, *more, **kwargs
+):
+    """Pass a migration on whose status has become `error`."""
+    migration.status = "error"
+    return original(api, ctxt, instance, migration, *more, **kwargs)
 
 
 def nothing(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -146,6 +199,7 @@ def waits_for_nothing(fault: Fault, original: Callable[..., Any], *args: Any, **
 
 BEHAVIOURS: dict[str, Callable[..., Any]] = {
     "rolled back": rolled_back,
+    "raises from": raises_from,
     "guest dies": guest_dies,
     "job fails": job_fails,
     "nothing": nothing,
@@ -153,6 +207,11 @@ BEHAVIOURS: dict[str, Callable[..., Any]] = {
     "asks after": asks_after,
     "job aborted": job_aborted,
     "job forced": job_forced,
+    "job timed out": job_timed_out,
+    "answered too late": answered_too_late,
+    "hangs": hangs,
+    "stays queued": stays_queued,
+    "with migration in error": with_migration_in_error,
     "returns": returns,
     "in error": in_error,
     "without connection": without_connection,

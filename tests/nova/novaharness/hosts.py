@@ -58,6 +58,22 @@ def _counted_as_work() -> Iterator[None]:
         _working -= 1
 
 
+@contextlib.contextmanager
+def uncounted() -> Iterator[None]:
+    """Let the calling thread not count as working inside the block."""
+    global _working  # noqa: PLW0603 - one process, one count
+    _working -= 1
+    try:
+        yield
+    finally:
+        _working += 1
+
+
+def abandon(work: Any) -> None:
+    """Stop counting work that was passed to another thread and will never begin; nothing if it is not counted."""
+    getattr(work, "abandon", lambda: None)()
+
+
 def wait_idle(timeout: float = 120.0) -> None:
     """Return when no RPC is queued or served and no spawned work runs (TimeoutError after `timeout` s)."""
     deadline = time.monotonic() + timeout
@@ -139,6 +155,7 @@ def _counted(func):
         finally:
             counted.__exit__(None, None, None)
 
+    work.abandon = lambda: counted.__exit__(None, None, None)  # type: ignore[attr-defined]
     return work
 
 

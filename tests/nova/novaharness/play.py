@@ -57,9 +57,15 @@ class Player:
                 result["started"] = time.time()
                 with self._requests_midway(names) as midway_ids, faults.failing(scenario.faults):
                     status, request_id = self._send_and_wait(scenario.call, names, scenario.call.accept)
-                request_id = midway_ids[0] if scenario.judged == "midway" else request_id
+                requests = {"call": (scenario.call, request_id)}
+                if midway_ids:
+                    first = next(fault.asks[0] for fault in scenario.faults if fault.asks)
+                    requests["midway"] = (first, midway_ids[0])
+                for call in scenario.after:
+                    requests["after"] = (call, self._send_and_wait(call, names, call.accept)[1])
+                judged, request_id = requests[scenario.judged]
                 result |= {"status": status, "request_id": request_id, "server": names["server"]}
-                result["alone"] = scenario.call.method == "DO"  # a periodic task's work on other servers does not count
+                result["alone"] = judged.method == "DO"  # a periodic task's work on other servers does not count
         except Exception:  # noqa: BLE001 - one broken scenario must not hide the others
             result["error"] = traceback.format_exc()
         finally:

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from novaharness.table import bus, create, devices, early_returns, images, midway, moves, power, rest, special, system
+from novaharness.table import (
+    after_move,
+    bus,
+    causes,
+    clients,
+    create,
+    deletes,
+    devices,
+    early_returns,
+    images,
+    lost_guests,
+    midway,
+    moves,
+    over_rpc,
+    power,
+    rest,
+    secret_texts,
+    special,
+    system,
+    time_outs,
+)
 from novaharness.vocabulary import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -17,5 +37,13 @@ SCENARIOS: tuple[Scenario, ...] = (
     *midway.SCENARIOS,
     *system.SCENARIOS,
     *early_returns.SCENARIOS,
+    *clients.SCENARIOS,
+    *time_outs.SCENARIOS,
+    *lost_guests.SCENARIOS,
+    *deletes.SCENARIOS,
+    *causes.SCENARIOS,
+    *after_move.SCENARIOS,
+    *over_rpc.SCENARIOS,
+    *secret_texts.SCENARIOS,
 )
 """Every scenario; names are unique."""

@@ -11,6 +11,23 @@ from typing import Any
 HOST1, HOST2, CONTROLLER = "host1", "host2", "controller"
 HOST3 = "host3"
 """The host in another cell."""
+ANY_CLASS = "*"
+"""Stands for any exception class: Nova raises none, or one of several in the chain may be shown."""
+
+
+class Kind:
+    """Kinds of problems that stumble must get right, each with several scenarios; the words are those of the table."""
+
+    CLIENT = "class of a client library"
+    TIME_OUT = "Nova's own time-out or stop ends it"
+    LOST_GUEST = "guest lost"
+    DELETED_IN_ERROR = "deleted after it failed"
+    NO_RETRY = "class for which Nova tries no other host"
+    CAUSE = "cause inside an exception"
+    AFTER_MOVE = "failure after the guest has moved"
+    BOOKKEEPING = "bookkeeping of a periodic task"
+    REMOTE = "exception that crossed RPC"
+    SECRET = "secret in a text"
 
 
 @dataclass(frozen=True)
@@ -57,10 +74,16 @@ class Expected:
     action: str
     outcome: str
     failures: tuple[tuple[str, str], ...] = ()
-    """(host, exception class) of every failure."""
+    """(host, exception class) of every failure; `ANY_CLASS` where Nova gives none."""
     verdict: str | None = None
     effect: str | None = None
-    """Effect of the failures on the instance; None where nothing failed."""
+    """Effect of the failures on the instance; None where nothing failed, or where it is not compared."""
+    blame: tuple[str, ...] = ()
+    """What each failure's blame may be; empty: any."""
+    reason_has: tuple[str, ...] = ()
+    """Texts that the request's reason contains, in any case of letters."""
+    reason_lacks: tuple[str, ...] = ()
+    """Texts that no reason contains, and no signal of any way reveals."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +106,11 @@ class Scenario:
     cleanup: tuple[Call, ...] = ()
     """Calls that restore the cloud for the next scenarios."""
     judged: str = "call"
-    """Which request is compared: that of the `call`, or the first request that a fault sends `midway`."""
+    """Which request is compared: that of the `call`, the first that a fault sends `midway`, or the last one `after`."""
+    after: tuple[Call, ...] = ()
+    """What happens to the server once the request is over and Nova is idle; the faults are gone then."""
+    kind: str = ""
+    """The kind of problem that the scenario is an example of, a value of `Kind`; empty: an ordinary end."""
 
 
 def ok(action: str) -> tuple[Expected, ...]:
@@ -94,11 +121,14 @@ def ok(action: str) -> tuple[Expected, ...]:
 def failed(
     action: str,
     *failures: tuple[str, str],
-    effect: str = "NONE",
+    effect: str | None = "NONE",
     verdict: str | None = None,
+    blame: tuple[str, ...] = (),
+    reason_has: tuple[str, ...] = (),
+    reason_lacks: tuple[str, ...] = (),
 ) -> tuple[Expected, ...]:
     """Return the record of a failed request."""
-    return (Expected(action, "FAILED", failures, verdict, effect),)
+    return (Expected(action, "FAILED", failures, verdict, effect, blame, reason_has, reason_lacks),)
 
 
 def without_bus(where: str) -> tuple[Fault, ...]:
@@ -109,6 +139,11 @@ def without_bus(where: str) -> tuple[Fault, ...]:
 def accepting_500(call: Call) -> Call:
     """Return a call that may also be answered with HTTP 500."""
     return replace(call, accept=(*call.accept, 500))
+
+
+def request_during(where: str, *calls: Call) -> tuple[Fault, ...]:
+    """Return the fault that sends API requests before the first call of a function."""
+    return (Fault(where, does="asks midway", asks=calls, times=1),)
 
 
 def action(body: dict[str, Any], *, admin: bool = False, accept: tuple[int, ...] = ()) -> Call:
@@ -123,8 +158,13 @@ def spawn(exception: str, host: str | None = None, **keywords: Any) -> Fault:
 
 def driver(method: str, exception: str, host: str | None = None, **keywords: Any) -> Fault:
     """Return a fault of one method of the virt driver; `exception` without a dot is one of nova.exception."""
+    return raising(f"nova.virt.fake.FakeDriver.{method}", exception, host=host, **keywords)
+
+
+def raising(where: str, exception: str, *arguments: Any, host: str | None = None, **keywords: Any) -> Fault:
+    """Return a fault of any function; `exception` without a dot is one of nova.exception."""
     path = exception if "." in exception else f"nova.exception.{exception}"
-    return Fault(f"nova.virt.fake.FakeDriver.{method}", path, keywords=keywords, host=host)
+    return Fault(where, path, arguments, keywords, host=host)
 
 
 CREATE_BODY = {"server": {"name": "tour", "imageRef": "{image}", "flavorRef": "1", "networks": "none"}}
@@ -160,6 +200,9 @@ LIVE_MIGRATE_TO_HOST2 = action({"os-migrateLive": {"host": "host2", "block_migra
 HOST1_DOWN = Call("PUT", "/os-services/{service_host1}", {"forced_down": True}, admin=True)
 RESTART_HOST1 = Call("DO", "restart host1")
 HOST1_UP = Call("PUT", "/os-services/{service_host1}", {"forced_down": False}, admin=True)
+CREATE_ON_HOST1 = Call(
+    "POST", "/servers", {"server": CREATE_BODY["server"] | {"availability_zone": "nova:host1"}}, admin=True
+)
 CREATE_TWO = Call("POST", "/servers", {"server": CREATE_BODY["server"] | {"min_count": 2, "max_count": 2}})
 
 
@@ -170,6 +213,25 @@ def _from_volume(volume: str) -> Call:
     )
 
 
+CREATE_TO_VOLUME = Call(
+    "POST",
+    "/servers",
+    {
+        "server": CREATE_BODY["server"]
+        | {
+            "imageRef": "",
+            "block_device_mapping_v2": [
+                {
+                    "boot_index": 0,
+                    "uuid": "{image}",
+                    "source_type": "image",
+                    "destination_type": "volume",
+                    "volume_size": 1,
+                }
+            ],
+        }
+    },
+)
 CREATE_FROM_VOLUME, CREATE_FROM_IMAGE_VOLUME = _from_volume("{volume}"), _from_volume("{image_volume}")
 ATTACH_SECOND_VOLUME = Call(
     "POST", "/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": "{volume2}"}}
@@ -232,6 +294,10 @@ CREATE_WITH_ACCELERATOR = Call(
 )
 CREATE_GROUPED = Call("POST", "/servers", {"server": CREATE_BODY["server"], "os:scheduler_hints": {"group": "{group}"}})
 WAIT_ONE_SECOND = Call("DO", "a second goes by")
+PERIODIC_UNRESCUE = Call("DO", "unrescue on host1")
+PERIODIC_BUILD_TIME = Call("DO", "check builds on host1")
+PERIODIC_CLEAN_UP_DESTINATION = Call("DO", "clean up migrations on host2")
+PERIODIC_POWER_STATES = Call("DO", "compare power states on host1")
 PERIODIC_CONFIRM = Call("DO", "confirm on host2")
 PERIODIC_RECLAIM = Call("DO", "reclaim on host1")
 PERIODIC_OFFLOAD = Call("DO", "offload on host1")

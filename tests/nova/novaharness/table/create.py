@@ -9,6 +9,7 @@ from novaharness.vocabulary import (
     HOST2,
     Expected,
     Fault,
+    Kind,
     Scenario,
     failed,
     ok,
@@ -50,8 +51,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         "create: the network fails, no retry",
         "nothing",
         v.CREATE,
-        failed("create", (HOST1, "VirtualInterfaceCreateException"), effect="ERROR"),
+        failed(
+            "create",
+            (HOST1, "VirtualInterfaceCreateException"),
+            effect="ERROR",
+            reason_has=("Virtual Interface creation failed",),
+        ),
         (spawn("VirtualInterfaceCreateException", HOST1),),
+        kind=Kind.CAUSE,
     ),
     Scenario(
         "create: an exception that is not Nova's, on both hosts",
@@ -144,7 +151,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         "create from a volume: Cinder fails",
         "nothing",
         v.CREATE_FROM_VOLUME,
-        failed("create", (HOST1, "InvalidBDM"), effect="ERROR"),
+        failed(
+            "create",
+            (HOST1, "CinderConnectionFailed"),
+            effect="ERROR",
+            blame=("DEPENDENCY",),
+            reason_has=("Connection to cinder host failed",),
+        ),
         (
             Fault(
                 "nova.volume.cinder.API.attachment_update",
@@ -153,5 +166,6 @@ SCENARIOS: tuple[Scenario, ...] = (
                 host=HOST1,
             ),
         ),
+        kind=Kind.CAUSE,
     ),
 )

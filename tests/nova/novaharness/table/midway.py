@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from novaharness import vocabulary as v
-from novaharness.vocabulary import HOST1, Call, Expected, Fault, Scenario, failed, ok
+from novaharness.vocabulary import HOST1, Call, Expected, Fault, Scenario, failed, ok, request_during
 
 _DRIVER = "nova.virt.fake.FakeDriver"
-
-
-def request_during(where: str, *calls: Call) -> tuple[Fault, ...]:
-    """Return the fault that sends API requests before the first call of a function."""
-    return (Fault(where, does="asks midway", asks=calls, times=1),)
 
 
 def _deleted(action: str, call: Call, during: str) -> Scenario:

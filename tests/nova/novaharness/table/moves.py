@@ -8,6 +8,7 @@ from novaharness.vocabulary import (
     HOST1,
     HOST2,
     Fault,
+    Kind,
     Scenario,
     driver,
     failed,
@@ -105,6 +106,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         v.LIVE_MIGRATE,
         failed("live-migration", (HOST2, "MigrationPreCheckError"), verdict="NoValidHost"),
         (driver("check_can_live_migrate_destination", "MigrationPreCheckError", HOST2, reason="CPU too old"),),
+        kind=Kind.REMOTE,
     ),
     Scenario(
         "migrate fails on the source",
@@ -134,6 +136,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         v.LIVE_MIGRATE_TO_HOST2,
         failed("live-migration", (HOST1, "InvalidCPUInfo"), verdict="NoValidHost"),
         (driver("check_can_live_migrate_source", "InvalidCPUInfo", HOST1, reason="no such CPU"),),
+        kind=Kind.REMOTE,
     ),
     Scenario(
         "live migration: the destination can't prepare",
@@ -141,6 +144,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         v.LIVE_MIGRATE_TO_HOST2,
         failed("live-migration", (HOST2, "DestinationDiskExists")),
         (driver("pre_live_migration", "DestinationDiskExists", HOST2, path="/disk"),),
+        kind=Kind.REMOTE,
     ),
     Scenario(
         "evacuate works",

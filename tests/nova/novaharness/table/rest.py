@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novaharness import vocabulary as v
-from novaharness.vocabulary import HOST1, Expected, Scenario, driver, failed, ok
+from novaharness.vocabulary import HOST1, Expected, Kind, Scenario, driver, failed, ok
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("changePassword works", "active", v.PASSWORD, ok("changePassword")),
@@ -20,6 +20,7 @@ SCENARIOS: tuple[Scenario, ...] = (
                 reason="the agent does not answer",
             ),
         ),
+        kind=Kind.REMOTE,
     ),
     Scenario("trigger_crash_dump works", "active", v.CRASH_DUMP, ok("trigger_crash_dump")),
     Scenario(

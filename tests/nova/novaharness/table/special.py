@@ -9,6 +9,7 @@ from novaharness.vocabulary import (
     HOST2,
     Expected,
     Fault,
+    Kind,
     Scenario,
     accepting_500,
     driver,
@@ -58,6 +59,7 @@ SCENARIOS: tuple[Scenario, ...] = (
                 keywords={"op": "get", "msg": "no answer"},
             ),
         ),
+        kind=Kind.CAUSE,
     ),
     Scenario(
         "create: too late for its server group on host1",
@@ -141,6 +143,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         v.REBUILD_ROOT_VOLUME,
         failed("rebuild", (HOST1, "CinderConnectionFailed"), effect="ERROR"),
         (Fault("nova.volume.cinder.API.reimage_volume", host=HOST1, **_CINDER_DOWN),),
+        kind=Kind.CAUSE,
     ),
     Scenario("shelve of a server with its root on a volume works", "from volume", v.SHELVE, ok("shelve")),
     Scenario("swap_volume works", "with a volume to swap", v.SWAP_VOLUME, ok("swap_volume")),
@@ -290,6 +293,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         v.LIVE_MIGRATE_TO_HOST2,
         failed("live-migration", (HOST2, "HypervisorUnavailable"), effect="ERROR"),
         (driver("post_live_migration_at_destination", "HypervisorUnavailable", HOST2),),
+        kind=Kind.AFTER_MOVE,
     ),
     Scenario(
         "live migration: no valid host",
