@@ -56,9 +56,8 @@ class Producer:
         exc = sys.exc_info()[1]
         failing = None if exc is None else sightings.failing_event(exc)
         translation = read_notification(msg, ctxt, priority, failing=failing)
-        events = translation.events
-        if events and events[0]["failure"] is not None:
-            translation = Translation(_with_sighting(events, exc))
+        if exc is not None and translation.events and translation.events[0]["failure"] is not None:
+            translation = Translation(with_sighting(translation.events, sightings.describe_exception(exc)))
         self._emit(translation, str(msg.get("event_type")) if isinstance(msg, Mapping) else "?")
 
     def emit_call(self, call: Mapping[str, Any], ctxt: Mapping[str, Any]) -> None:
@@ -80,14 +79,16 @@ class Producer:
             self.emitter.emit(event)
 
 
-def _with_sighting(events: list[Event], exc: BaseException | None) -> list[Event]:
-    """Add what only the exception object that is being handled shows, if the notification shows its class."""
-    if exc is None or type(exc).__name__.removesuffix("_Remote") != events[0]["failure"]["exception"]:
+def with_sighting(events: list[Event], handled: Mapping[str, Any]) -> list[Event]:
+    """Add what only the exception object that is being handled shows, if the notification shows its class.
+
+    ``handled`` describes it as ``sightings.describe_exception`` does; ``events`` are those of one failure.
+    """
+    if str(handled["class"]).removesuffix("_Remote") != events[0]["failure"]["exception"]:
         return events
-    described = sightings.describe_exception(exc)
-    seen = failure_of(described)
+    seen = failure_of(handled)
     for event in events:
-        event["failure_id"] = described["token"]
+        event["failure_id"] = handled["token"]
         if seen is not None:
             event["failure"].update({name: seen.record[name] for name in _SEEN_BY_OBJECT})
             event["failure"]["chain"] = seen.record["chain"] or event["failure"]["chain"]

@@ -1,8 +1,9 @@
-"""Recordings: all events of one release of Nova, by scenario, as files that tests read.
+"""Recordings: all signals of one release of Nova, by scenario, as files that tests read.
 
-A run of the harness has the driver enabled, with its tap and both notification formats, and also records each
-notification. The signals of every other way are a part of that run's signals (`ways`). A recording contains only
-events, without tracebacks: no payload, nothing of the machine that it was made on.
+A run of the harness has the driver enabled, with its tap and both notification formats. Its signals are recorded as the
+driver receives them, before they are translated, so a change of the translation needs no new recording; a change of
+what the tap observes does. The signals of every other way are a part of that run's signals (`ways`). A recording
+contains nothing of the machine that it was made on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import lzma
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,20 @@ from typing import Any
 from novaharness.scenarios import SCENARIOS
 from novaharness.vocabulary import GIVEN, Scenario
 
-from stumble.translate import translate_notification
-from stumble.wire.schemas import EVENT
+from tests.nova.matrix.signals import Event, Signal, bridge_events, driver_events
 from tests.nova.offline import events_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "recordings"
 RELEASES = ("31.3.1", "33.0.2", "34.0.0")
-Event = dict[str, Any]
 
-_EMPTY: Event = {field["name"]: None for field in EVENT.parsed["fields"]} | {
-    "attributes": {},
-    "labels": {},
-    "emitted_at": 0,
-}
-_OMITTED = ("emitted_at", "labels")
+_RESULT_FIELDS = ("scenario", "request_id", "server", "alone", "status", "nova", "nova_server")
+#: Fields of an event that the emitter or the driver's configuration fills in.
+_CONFIGURED = ("emitted_at", "labels", "hypervisor_type", "cell", "region", "cloud")
 
 
 @dataclass(frozen=True)
 class Played:
-    """One played scenario: Nova's own view of it, and the events of every instance that it touched."""
+    """One played scenario: Nova's own view of it, and the events that driver and bridge make of its signals."""
 
     scenario: str
     played: str
@@ -73,10 +69,9 @@ def hash_of(one: Scenario) -> str:
 HASHES = {scenario.name: hash_of(scenario) for scenario in SCENARIOS}
 
 
-def stale(recording: Recording | None) -> list[str]:
-    """Return the names of the scenarios that are not in a recording, or in it in an older version."""
-    known = {one.scenario: one.played for one in recording.played} if recording else {}
-    return [name for name, expected_hash in HASHES.items() if known.get(name) != expected_hash]
+def stale(recorded: Mapping[str, str]) -> list[str]:
+    """Return the names of the scenarios that are not recorded, or in an older version; `recorded` has their hashes."""
+    return [name for name, expected_hash in HASHES.items() if recorded.get(name) != expected_hash]
 
 
 def path_of(release: str) -> Path:
@@ -85,12 +80,25 @@ def path_of(release: str) -> Path:
 
 
 def read(release: str) -> Recording:
-    """Read a recording. Raises FileNotFoundError if there is none."""
+    """Read a recording, and translate its signals. Raises FileNotFoundError if there is none."""
     tap, rows = _rows(release)
-    played = tuple(
-        Played(**{**row, "driver": _filled(row["driver"]), "bridge": _filled(row["bridge"])}) for row in rows
-    )
-    return Recording(release, tap, played)
+    return Recording(release, tap, tuple(_played(row) for row in rows))
+
+
+def hashes_in(release: str) -> dict[str, str]:
+    """Return the hash of each scenario in a release's recording; empty if there is none."""
+    return {row["scenario"]: row["played"] for row in _rows(release)[1]} if path_of(release).exists() else {}
+
+
+def text_of(release: str) -> str:
+    """Return the whole text of a recording."""
+    with lzma.open(path_of(release), "rt", encoding="utf-8") as lines:
+        return lines.read()
+
+
+def _played(row: dict[str, Any]) -> Played:
+    signals = row.pop("signals")
+    return Played(**row, driver=tuple(driver_events(signals)), bridge=tuple(bridge_events(signals)))
 
 
 def _rows(release: str) -> tuple[str, list[dict[str, Any]]]:
@@ -99,25 +107,24 @@ def _rows(release: str) -> tuple[str, list[dict[str, Any]]]:
         return head["tap"], [json.loads(line) for line in lines]
 
 
-def write(release: str, tap: str, outbox: Path, notifications: Path, results: Sequence[dict[str, Any]]) -> Path:
+def write(release: str, tap: str, outbox: Path, signals: Path, results: Sequence[dict[str, Any]]) -> Path:
     """Add a run to the recording of its release; `results` are the harness's. Returns its path.
 
-    Scenarios that the run did not play stay; those that are not in the table any more are removed.
+    Scenarios that the run did not play stay; those that are not in the table any more are removed. Raises
+    RecordingError if the recorded signals do not give the events that the driver wrote to its outbox.
     """
     path = path_of(release)
     path.parent.mkdir(exist_ok=True)
     rows = {row["scenario"]: row for row in _rows(release)[1]} if path.exists() else {}
-    driver = _by_request(events_of(outbox))
-    bridge = _by_request(
-        event for line in _lines(notifications) for event in translate_notification(line["msg"], line["ctxt"])
-    )
+    by_scenario = _by_scenario(signals)
+    require_same_events(by_scenario, events_of(outbox))
     for result in results:
-        names = ("scenario", "request_id", "server", "alone", "status", "nova", "nova_server")
-        rows[result["scenario"]] = {
-            **{name: result[name] for name in names},
-            "played": HASHES[result["scenario"]],
-            "driver": _events_of(driver, result),
-            "bridge": _events_of(bridge, result),
+        name = result["scenario"]
+        played = [one for one in by_scenario[name] if one.pop("t") <= result["finished"]]
+        rows[name] = {
+            **{field: result[field] for field in _RESULT_FIELDS},
+            "played": HASHES[name],
+            "signals": played,
         }
     new = path.with_suffix(".new")
     with lzma.open(new, "wt", encoding="utf-8", preset=9 | lzma.PRESET_EXTREME) as out:
@@ -129,49 +136,35 @@ def write(release: str, tap: str, outbox: Path, notifications: Path, results: Se
     return path
 
 
-class _Index:
-    def __init__(self) -> None:
-        self.of_instance: dict[str, list[Event]] = defaultdict(list)
-        self.of_request: dict[str, list[Event]] = defaultdict(list)
+class RecordingError(Exception):
+    """A recording is not what the driver saw."""
 
 
-def _by_request(events: Iterable[Event]) -> _Index:
-    index = _Index()
-    for event in events:
-        if event["instance_uuid"]:
-            index.of_instance[event["instance_uuid"]].append(event)
-        if event["request_id"]:
-            index.of_request[event["request_id"]].append(event)
-    return index
+def require_same_events(by_scenario: Mapping[str, Iterable[Signal]], emitted: Iterable[Event]) -> None:
+    """Raise RecordingError unless the signals give the events that the driver emitted."""
+    signals = [signal for of_scenario in by_scenario.values() for signal in of_scenario]
+    derived = {event["event_id"]: _comparable(event) for event in driver_events(signals)}
+    outbox = {event["event_id"]: _comparable(event) for event in emitted}
+    different = [one for one in derived.keys() | outbox.keys() if derived.get(one) != outbox.get(one)]
+    if different:
+        first = different[0]
+        raise RecordingError(f"{len(different)} events differ: {outbox.get(first)} became {derived.get(first)}")
 
 
-def _events_of(index: _Index, result: dict[str, Any]) -> list[Event]:
-    """Return the events of the instances that a scenario touched, and the events of their requests without instance."""
-    instances = {event["instance_uuid"] for event in index.of_request[result["request_id"]]} | {result["server"]}
-    events_by_id = {event["event_id"]: event for one in instances if one for event in index.of_instance[one]}
-    for request_id in {event["request_id"] for event in events_by_id.values()} | {result["request_id"]}:
-        without_instance = (event for event in index.of_request[request_id or ""] if not event["instance_uuid"])
-        events_by_id |= {event["event_id"]: event for event in without_instance}
-    # What a later scenario does to the cloud, for example a restart of a compute, is not part of this one.
-    ended = result["finished"] * 1_000_000
-    before_end = [event for event in events_by_id.values() if event["occurred_at"] <= ended]
-    return [_reduced(event) for event in sorted(before_end, key=lambda one: (one["occurred_at"], one["event_id"]))]
-
-
-def _reduced(event: Event) -> Event:
-    reduced = {name: value for name, value in event.items() if name not in _OMITTED and value not in (None, {}, [])}
+def _comparable(event: Event) -> Event:
+    """Return what does not depend on the configuration, without the tracebacks inside texts: they contain paths."""
+    compared = {name: value for name, value in event.items() if name not in _CONFIGURED}
     if event["failure"] is not None:
-        reduced["failure"] = event["failure"] | {"traceback": None}
-    return reduced
+        texts = {name: (event["failure"][name] or "").partition("Traceback")[0] for name in ("reason", "message")}
+        compared["failure"] = {**event["failure"], **texts, "traceback": None}
+    return compared
 
 
-def _filled(events: Iterable[Event]) -> tuple[Event, ...]:
-    return tuple({**_EMPTY, **event} for event in events)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _by_scenario(path: Path) -> dict[str, list[Signal]]:
+    """Return the signals of each scenario, those of its preparation included."""
+    by_scenario: dict[str, list[Signal]] = defaultdict(list)
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            record = json.loads(line)
-            if record["kind"] == "notification":
-                yield record
+            signal = json.loads(line)
+            by_scenario[signal.pop("scenario").removeprefix("given ")].append(signal)
+    return by_scenario

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from novaharness.compare import Compare
     from novaharness.play import Player
+    from novaharness.signals import SignalRecorder
     from novaharness.vocabulary import Scenario
 
 
@@ -43,6 +44,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--transport", metavar="URL", help="transport_url of the notifications only")
     parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
+    parser.add_argument("--signals", type=pathlib.Path, help="record the signals that the driver and its tap translate")
     parser.add_argument("--results", type=pathlib.Path, help="file for the results (default: standard output)")
     parser.add_argument("--cost", action="store_true", help='print a last line {"cost": …} with stumble\'s CPU time')
     parser.add_argument(
@@ -74,6 +76,15 @@ def watching_api() -> Compare:
     return one
 
 
+def recorded_signals(path: pathlib.Path) -> SignalRecorder:
+    """Return a recorder that is installed; it loads the driver, which other runs may not need."""
+    from novaharness.signals import SignalRecorder
+
+    one = SignalRecorder(path)
+    one.install()
+    return one
+
+
 def compared(one: Compare, player: Player, scenarios: list[Scenario], rounds: int) -> dict[str, dict[str, float]]:
     """Return what stumble adds to the API and to computes."""
     one.install()
@@ -96,6 +107,7 @@ def main(given: argparse.Namespace, folder: pathlib.Path) -> int:
     recorder = record.Recorder(given.record) if given.record else None
     if recorder:
         recorder.install()
+    signals = recorded_signals(given.signals) if given.signals else None
     comparison = watching_api() if given.compare else None
     running = cloud.Cloud(conf).start()
     running.require_drivers(drivers)
@@ -104,8 +116,7 @@ def main(given: argparse.Namespace, folder: pathlib.Path) -> int:
     if given.witness:
         witness.install((rpc.LEGACY_NOTIFIER, rpc.NOTIFIER))
     print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
-    watch = (lambda name: setattr(recorder, "scenario", name)) if recorder else (lambda _name: None)
-    player = play.Player(running, watch)
+    player = play.Player(running, lambda name: [setattr(one, "scenario", name) for one in (recorder, signals) if one])
     if comparison:
         print(
             json.dumps({"compare": compared(comparison, player, chosen(given, SCENARIOS), given.compare)}), flush=True

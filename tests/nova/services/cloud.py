@@ -194,7 +194,7 @@ class Services:
     def environment(self, name: str) -> dict[str, str]:
         """Return the environment of one process."""
         return {
-            "PYTHONPATH": f"{self.package.parent}:{HERE}",
+            "PYTHONPATH": f"{self.package.parent}:{HERE}:{HERE.parent}",
             "PYTHONWARNINGS": "ignore",
             "OS_NOVA_CONFIG_DIR": str(self.state / "conf"),
             "OS_PLACEMENT_CONFIG_DIR": str(self.state / "conf"),
@@ -276,10 +276,15 @@ class Services:
 
     # Control of the hypervisors.
 
-    def set_control(self, host: str, function: str, what: str = "block") -> None:
-        """Let a function on a host block, or fail, from its next call on."""
+    def set_control(self, host: str, function: str, instruction: str = "block") -> None:
+        """Let a function on a host block from its next call on, or do what the instruction says."""
         (self.state / host / f"{function}.reached").unlink(missing_ok=True)
-        (self.state / host / function).write_text(what)
+        (self.state / host / function).write_text(instruction)
+
+    def set_failure(self, host: str, function: str, exception: str, *arguments: Any, **keywords: Any) -> None:
+        """Let a function on a host raise an exception, a class by its dotted path, from its next call on."""
+        failure = {"class": exception, "arguments": arguments, "keywords": keywords}
+        self.set_control(host, function, json.dumps(failure))
 
     def clear_control(self, host: str, function: str) -> None:
         """Remove the control file of a function."""

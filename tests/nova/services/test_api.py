@@ -74,7 +74,7 @@ def test_services_continue_when_the_package_files_are_replaced(
     requests = {}
     requests["stop"] = services.act(server, {"os-stop": None}).request_id
     services.wait_state(server, "stopped")
-    services.set_control("host2", f"power_on-{server}", "raise nova.exception.InstancePowerOnFailure")
+    services.set_failure("host2", f"power_on-{server}", "nova.exception.InstancePowerOnFailure", reason="no memory")
     requests["start"] = services.act(server, {"os-start": None}).request_id
     services.wait_state(server, "stopped")
     services.clear_control("host2", f"power_on-{server}")

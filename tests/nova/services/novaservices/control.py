@@ -1,14 +1,16 @@
 """Functions of Nova that a file can block or let fail, so that a process can be killed inside one of them.
 
 A controlled function named `spawn` reads, when it is called, the file ``spawn-SERVER`` or ``spawn`` in its host's
-folder: ``block`` waits until the file is removed, ``raise nova.exception.X`` raises. Before that, the call creates a
-file of the same name with the suffix ``.reached``.
+folder: ``block`` waits until the file is removed; a JSON object raises the exception of its ``class`` (a dotted path)
+with its ``arguments`` and ``keywords``. Before that, the call creates a file of the same name with the suffix
+``.reached``.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import json
 import os
 import pathlib
 import time
@@ -29,10 +31,11 @@ def apply_control(name: str, *arguments: Any) -> None:
     if not file.exists():
         return
     file.with_name(f"{file.name}.reached").touch()
-    instruction = file.read_text().split()
-    if instruction[0] == "raise":
-        module, _, exception = instruction[1].rpartition(".")
-        raise getattr(importlib.import_module(module), exception)(*instruction[2:])
+    instruction = file.read_text()
+    if instruction != "block":
+        failure = json.loads(instruction)
+        module, _, exception = failure["class"].rpartition(".")
+        raise getattr(importlib.import_module(module), exception)(*failure["arguments"], **failure["keywords"])
     while file.exists():
         time.sleep(0.02)
 

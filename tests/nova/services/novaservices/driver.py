@@ -17,7 +17,7 @@ METHODS = (
     *("spawn", "destroy", "snapshot", "reboot", "power_off", "power_on", "pause", "unpause", "suspend", "resume"),
     *("rescue", "unrescue", "set_admin_password", "migrate_disk_and_power_off", "finish_migration"),
     *("finish_revert_migration", "confirm_migration", "pre_live_migration", "live_migration"),
-    *("check_can_live_migrate_destination", "post_live_migration_at_destination"),
+    *("check_can_live_migrate_destination", "check_can_live_migrate_source", "post_live_migration_at_destination"),
 )
 
 
