@@ -12,12 +12,13 @@ import pathlib
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from novaharness.compare import Compare
     from novaharness.play import Player
+    from novaharness.record import Recorder
     from novaharness.signals import SignalRecorder
     from novaharness.vocabulary import Scenario
 
@@ -85,6 +86,16 @@ def recorded_signals(path: pathlib.Path) -> SignalRecorder:
     return one
 
 
+def scenario_noter(recorders: list[Recorder | SignalRecorder]) -> Callable[[str], None]:
+    """Return a function that tells recorders which scenario is played."""
+
+    def note(name: str) -> None:
+        for one in recorders:
+            one.scenario = name
+
+    return note
+
+
 def compared(one: Compare, player: Player, scenarios: list[Scenario], rounds: int) -> dict[str, dict[str, float]]:
     """Return what stumble adds to the API and to computes."""
     one.install()
@@ -116,7 +127,7 @@ def main(given: argparse.Namespace, folder: pathlib.Path) -> int:
     if given.witness:
         witness.install((rpc.LEGACY_NOTIFIER, rpc.NOTIFIER))
     print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
-    player = play.Player(running, lambda name: [setattr(one, "scenario", name) for one in (recorder, signals) if one])
+    player = play.Player(running, scenario_noter([one for one in (recorder, signals) if one]))
     if comparison:
         print(
             json.dumps({"compare": compared(comparison, player, chosen(given, SCENARIOS), given.compare)}), flush=True

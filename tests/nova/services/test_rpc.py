@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -47,7 +47,7 @@ def request_ids(services: Services) -> dict[str, str]:
     return ids
 
 
-def shown(items: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def shown(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the values of records that must be the same in both clouds; ids of servers are not."""
     return [
         {name: item.get(name) for name in COMPARED}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from novaharness import vocabulary as v
 from novaharness.vocabulary import HOST1, HOST2, Call, Expected, Fault, Kind, Scenario, driver, failed, raising
 
@@ -9,11 +11,13 @@ _TO_DESTINATION = "nova.compute.rpcapi.ComputeAPI.post_live_migration_at_destina
 _TIMEOUT = ("oslo_messaging.exceptions.MessagingTimeout", "Timed out waiting for a reply to message ID 1")
 
 
-def _scenario(name: str, expected: tuple[Expected, ...], *faults: Fault, call: Call = v.LIVE_MIGRATE_TO_HOST2, **more):
+def _scenario(
+    name: str, expected: tuple[Expected, ...], *faults: Fault, call: Call = v.LIVE_MIGRATE_TO_HOST2, **more: Any
+) -> Scenario:
     return Scenario(name, "active", call, expected, faults, kind=Kind.AFTER_MOVE, **more)
 
 
-def _failure(host: str, exception: str, effect: str = "ERROR", **more) -> tuple[Expected, ...]:
+def _failure(host: str, exception: str, effect: str = "ERROR", **more: Any) -> tuple[Expected, ...]:
     return failed("live-migration", (host, exception), effect=effect, **more)
 
 

@@ -5,6 +5,8 @@ Nova shows its user the text of the wrapper, as the server's fault; `reason_has`
 
 from __future__ import annotations
 
+from typing import Any
+
 from novaharness import vocabulary as v
 from novaharness.vocabulary import (
     CONTROLLER,
@@ -27,11 +29,20 @@ _DEPENDENCY = ("DEPENDENCY",)
 _NOT_THE_USERS = ("DEPENDENCY", "OPERATOR", "UNKNOWN")
 
 
-def _scenario(name: str, given: str, call: Call, expected: tuple[Expected, ...], *faults: Fault, **more) -> Scenario:
+def _scenario(
+    name: str, given: str, call: Call, expected: tuple[Expected, ...], *faults: Fault, **more: Any
+) -> Scenario:
     return Scenario(name, given, call, expected, faults, kind=Kind.CAUSE, **more)
 
 
-def _from_volume(name: str, exception: str, *arguments, says=(), blame=_DEPENDENCY, lacks=(), **keywords) -> Scenario:
+def _from_volume(
+    name: str,
+    exception: str,
+    *arguments: Any,
+    says: tuple[str, ...] = (),
+    blame: tuple[str, ...] = _DEPENDENCY,
+    **keywords: Any,
+) -> Scenario:
     """Return the scenario of a create whose volume can't be attached: Nova raises InvalidBDM, and aborts the build."""
     return _scenario(
         f"create from a volume: {name}",
@@ -43,7 +54,6 @@ def _from_volume(name: str, exception: str, *arguments, says=(), blame=_DEPENDEN
             effect="ERROR",
             blame=blame,
             reason_has=says,
-            reason_lacks=lacks,
         ),
         raising(_UPDATE_ATTACHMENT, exception, *arguments, host=HOST1, **keywords),
     )
@@ -67,7 +77,7 @@ def _to_volume(name: str, status: str) -> Scenario:
     )
 
 
-def _network(name: str, exception: str, *, says: str, blame: tuple[str, ...] = (), **keywords) -> Scenario:
+def _network(name: str, exception: str, *, says: str, blame: tuple[str, ...] = (), **keywords: Any) -> Scenario:
     return _scenario(
         f"create: {name}",
         "nothing",
@@ -77,7 +87,7 @@ def _network(name: str, exception: str, *, says: str, blame: tuple[str, ...] = (
     )
 
 
-def _no_retry(name: str, exception: str, blame: tuple[str, ...], says: str, **keywords) -> Scenario:
+def _no_retry(name: str, exception: str, blame: tuple[str, ...], says: str, **keywords: Any) -> Scenario:
     return Scenario(
         f"create: {name}",
         "nothing",

@@ -5,6 +5,8 @@ Their texts are not for users: they contain addresses inside the cloud, names of
 
 from __future__ import annotations
 
+from typing import Any
+
 from novaharness import vocabulary as v
 from novaharness.vocabulary import (
     CONTROLLER,
@@ -38,41 +40,45 @@ _DEPENDENCY = ("DEPENDENCY", "UNKNOWN")
 _NOT_THE_USERS = ("DEPENDENCY", "OPERATOR", "UNKNOWN")
 
 
-def _kind(name: str, given: str, call: Call, expected: tuple[Expected, ...], *faults: Fault, **more) -> Scenario:
-    return Scenario(name, given, call, expected, faults, kind=Kind.CLIENT, **more)
+def _scenario(name: str, given: str, call: Call, expected: tuple[Expected, ...], *faults: Fault) -> Scenario:
+    return Scenario(name, given, call, expected, faults, kind=Kind.CLIENT)
 
 
-def _foreign(action: str, *failures: tuple[str, str], blame: tuple[str, ...] = _DEPENDENCY, **more):
-    """Return the record of a request that a foreign exception ended: its text is in no reason."""
+def _with_hidden_text(
+    action: str, *failures: tuple[str, str], blame: tuple[str, ...] = _DEPENDENCY, **more: Any
+) -> tuple[Expected, ...]:
+    """Return the record of a request that an exception of a library ended: its text is in no reason."""
     return failed(action, *failures, blame=blame, reason_lacks=(_ADDRESS, _POOL), **more)
 
 
-def _attach_volume(name: str, exception: str, *arguments, blame: tuple[str, ...] = _DEPENDENCY, **keywords) -> Scenario:
-    return _kind(
+def _attach_volume(
+    name: str, exception: str, *arguments: Any, blame: tuple[str, ...] = _DEPENDENCY, **keywords: Any
+) -> Scenario:
+    return _scenario(
         f"attach_volume: {name}",
         "active",
         v.ATTACH_VOLUME,
-        _foreign("attach_volume", (HOST1, exception.rpartition(".")[2]), blame=blame),
+        _with_hidden_text("attach_volume", (HOST1, exception.rpartition(".")[2]), blame=blame),
         raising(_UPDATE_ATTACHMENT, exception, *arguments, host=HOST1, **keywords),
     )
 
 
-def _attach_interface(name: str, exception: str, *arguments, blame=_DEPENDENCY) -> Scenario:
-    return _kind(
+def _attach_interface(name: str, exception: str, *arguments: Any, blame: tuple[str, ...] = _DEPENDENCY) -> Scenario:
+    return _scenario(
         f"attach_interface: {name}",
         "active",
         v.ATTACH_PORT,
-        _foreign("attach_interface", (HOST1, exception.rpartition(".")[2]), blame=blame),
+        _with_hidden_text("attach_interface", (HOST1, exception.rpartition(".")[2]), blame=blame),
         raising(_ALLOCATE, exception, *arguments, host=HOST1),
     )
 
 
 _NEUTRON_SCENARIOS = (
-    _kind(
+    _scenario(
         "create: Neutron answers 503",
         "nothing",
         v.CREATE_WITH_PORT,
-        _foreign(
+        _with_hidden_text(
             "create",
             (HOST1, "ServiceUnavailable"),
             (HOST2, "ServiceUnavailable"),
@@ -81,7 +87,7 @@ _NEUTRON_SCENARIOS = (
         ),
         raising(_ALLOCATE, f"{_NEUTRON}.ServiceUnavailable", _URL),
     ),
-    _kind(
+    _scenario(
         "create: Neutron can't be reached on host1, host2 succeeds",
         "nothing",
         v.CREATE_WITH_PORT,
@@ -92,46 +98,46 @@ _NEUTRON_SCENARIOS = (
     _attach_interface("Neutron does not accept Nova's token", f"{_NEUTRON}.Unauthorized", _URL, blame=_NOT_THE_USERS),
     _attach_interface("Neutron's client finds nothing", f"{_NEUTRON}.NotFound", _URL),
     _attach_interface("Neutron can't be reached", f"{_KEYSTONE}.ConnectFailure", f"Unable to establish: {_URL}"),
-    _kind(
+    _scenario(
         "attach_interface: Nova's own Forbidden keeps its text",
         "active",
         Call(v.ATTACH_PORT.method, v.ATTACH_PORT.path, v.ATTACH_PORT.body, accept=(403,)),
         failed("attach_interface", (HOST1, "Forbidden"), reason_has=("port belongs to another project",)),
         raising(_ALLOCATE, "Forbidden", "port belongs to another project", host=HOST1),
     ),
-    _kind(
+    _scenario(
         "detach_interface: Neutron answers 503",
         "with port",
         v.DETACH_PORT,
-        _foreign("detach_interface", (HOST1, "ServiceUnavailable")),
+        _with_hidden_text("detach_interface", (HOST1, "ServiceUnavailable")),
         raising(f"{_NETWORK}.deallocate_port_for_instance", f"{_NEUTRON}.ServiceUnavailable", _URL, host=HOST1),
     ),
-    _kind(
+    _scenario(
         "delete: Neutron's client fails",
         "with port",
         v.DELETE,
-        _foreign("delete", (HOST1, "ServiceUnavailable"), effect="ERROR"),
+        _with_hidden_text("delete", (HOST1, "ServiceUnavailable"), effect="ERROR"),
         raising(f"{_NETWORK}.deallocate_for_instance", f"{_NEUTRON}.ServiceUnavailable", _URL),
     ),
-    _kind(
+    _scenario(
         "resize: Neutron answers 503 on the destination",
         "active",
         v.RESIZE,
-        _foreign("resize", (HOST2, "ServiceUnavailable"), effect="ERROR"),
+        _with_hidden_text("resize", (HOST2, "ServiceUnavailable"), effect="ERROR"),
         raising(f"{_NETWORK}.migrate_instance_finish", f"{_NEUTRON}.ServiceUnavailable", _URL, host=HOST2),
     ),
-    _kind(
+    _scenario(
         "live migration: Neutron answers 503 to the destination",
         "active",
         v.LIVE_MIGRATE_TO_HOST2,
-        _foreign("live-migration", (HOST2, "ServiceUnavailable")),
+        _with_hidden_text("live-migration", (HOST2, "ServiceUnavailable")),
         raising(f"{_NETWORK}.setup_networks_on_host", f"{_NEUTRON}.ServiceUnavailable", _URL, host=HOST2),
     ),
-    _kind(
+    _scenario(
         "unshelve: Neutron does not accept Nova's token",
         "shelved",
         v.UNSHELVE,
-        _foreign("unshelve", (HOST1, "Unauthorized"), blame=_NOT_THE_USERS),
+        _with_hidden_text("unshelve", (HOST1, "Unauthorized"), blame=_NOT_THE_USERS),
         raising(f"{_NETWORK}.setup_instance_network_on_host", f"{_NEUTRON}.Unauthorized", _URL, host=HOST1),
     ),
 )
@@ -149,57 +155,59 @@ _CINDER_SCENARIOS = (
     _attach_volume(
         "Keystone does not know Nova's password any more", f"{_KEYSTONE}.Unauthorized", _URL, blame=_NOT_THE_USERS
     ),
-    _kind(
+    _scenario(
         "detach_volume: 504 of Cinder's client",
         "with volume",
         v.DETACH_VOLUME,
-        _foreign("detach_volume", (HOST1, "ClientException")),
+        _with_hidden_text("detach_volume", (HOST1, "ClientException")),
         raising(f"{_VOLUME}.attachment_delete", f"{_CINDER}.ClientException", 504, _URL, host=HOST1),
     ),
-    _kind(
+    _scenario(
         "delete: 500 of Cinder's client, Nova goes on",
         "with volume",
         v.DELETE,
         ok("delete"),
         raising(f"{_VOLUME}.attachment_delete", f"{_CINDER}.ClientException", 500, _URL, host=HOST1),
     ),
-    _kind(
+    _scenario(
         "live migration: 500 of Cinder's client on the destination",
         "with volume",
         v.LIVE_MIGRATE_TO_HOST2,
-        _foreign("live-migration", (HOST2, "ClientException")),
+        _with_hidden_text("live-migration", (HOST2, "ClientException")),
         raising(f"{_VOLUME}.attachment_create", f"{_CINDER}.ClientException", 500, _URL, host=HOST2),
     ),
 )
 _GLANCE_SCENARIOS = (
-    _kind(
+    _scenario(
         "createImage: 500 of Glance's client",
         "active",
         v.SNAPSHOT,
-        _foreign("createImage", (HOST1, "HTTPInternalServerError")),
+        _with_hidden_text("createImage", (HOST1, "HTTPInternalServerError")),
         driver("snapshot", f"{_GLANCE}.HTTPInternalServerError", details=_URL),
     ),
-    _kind(
+    _scenario(
         "createImage: the user's token expires during the upload",
         "active",
         v.SNAPSHOT,
-        _foreign("createImage", (HOST1, "HTTPUnauthorized"), blame=_NOT_THE_USERS),
+        _with_hidden_text("createImage", (HOST1, "HTTPUnauthorized"), blame=_NOT_THE_USERS),
         driver("snapshot", f"{_GLANCE}.HTTPUnauthorized", details=_URL),
     ),
-    _kind(
+    _scenario(
         "create: Glance's client finds nothing, on both hosts",
         "nothing",
         v.CREATE,
-        _foreign("create", (HOST1, "NotFound"), (HOST2, "NotFound"), verdict="MaxRetriesExceeded", effect="ERROR"),
+        _with_hidden_text(
+            "create", (HOST1, "NotFound"), (HOST2, "NotFound"), verdict="MaxRetriesExceeded", effect="ERROR"
+        ),
         driver("spawn", f"{_GLANCE}.NotFound", details=_URL),
     ),
 )
 _PLACEMENT_SCENARIOS = (
-    _kind(
+    _scenario(
         "resize: Placement does not accept the conductor's token",
         "active",
         v.RESIZE,
-        _foreign("resize", (CONTROLLER, "Unauthorized"), blame=_NOT_THE_USERS),
+        _with_hidden_text("resize", (CONTROLLER, "Unauthorized"), blame=_NOT_THE_USERS),
         raising(
             "nova.scheduler.client.report.SchedulerReportClient.get_allocs_for_consumer",
             f"{_KEYSTONE}.Unauthorized",
@@ -207,7 +215,7 @@ _PLACEMENT_SCENARIOS = (
             host=CONTROLLER,
         ),
     ),
-    _kind(
+    _scenario(
         "create: Placement can't be reached by the scheduler",
         "nothing",
         v.CREATE,
@@ -221,11 +229,11 @@ _PLACEMENT_SCENARIOS = (
     ),
 )
 _HOST_SCENARIOS = (
-    _kind(
+    _scenario(
         "create: the image's copy is gone from the pool, on both hosts",
         "nothing",
         v.CREATE,
-        _foreign(
+        _with_hidden_text(
             "create",
             (HOST1, "ImageNotFound"),
             (HOST2, "ImageNotFound"),
@@ -239,46 +247,46 @@ _HOST_SCENARIOS = (
             (f"[errno 2] RBD image not found (error opening image b'disk' in pool {_POOL})",),
         ),
     ),
-    _kind(
+    _scenario(
         "attach_volume: os-brick finds no device",
         "active",
         v.ATTACH_VOLUME,
-        _foreign("attach_volume", (HOST1, "NotFound"), blame=_NOT_THE_USERS),
+        _with_hidden_text("attach_volume", (HOST1, "NotFound"), blame=_NOT_THE_USERS),
         driver("attach_volume", "os_brick.exception.NotFound", message=f"no path to {_ADDRESS}"),
     ),
-    _kind(
+    _scenario(
         "attach_volume: os-brick can't encrypt the volume",
         "active",
         v.ATTACH_VOLUME,
-        _foreign("attach_volume", (HOST1, "VolumeEncryptionNotSupported"), blame=_NOT_THE_USERS),
+        _with_hidden_text("attach_volume", (HOST1, "VolumeEncryptionNotSupported"), blame=_NOT_THE_USERS),
         driver("attach_volume", "os_brick.exception.VolumeEncryptionNotSupported", message=f"not on {_ADDRESS}"),
     ),
-    _kind(
+    _scenario(
         "attach_volume: the key manager refuses the key",
         "active",
         v.ATTACH_VOLUME,
-        _foreign("attach_volume", (HOST1, "Forbidden"), blame=_NOT_THE_USERS),
+        _with_hidden_text("attach_volume", (HOST1, "Forbidden"), blame=_NOT_THE_USERS),
         driver("attach_volume", "castellan.common.exception.Forbidden", message=f"barbican at {_ADDRESS}"),
     ),
-    _kind(
+    _scenario(
         "attach_volume: the key manager fails",
         "active",
         v.ATTACH_VOLUME,
-        _foreign("attach_volume", (HOST1, "KeyManagerError"), blame=_NOT_THE_USERS),
+        _with_hidden_text("attach_volume", (HOST1, "KeyManagerError"), blame=_NOT_THE_USERS),
         driver("attach_volume", "castellan.common.exception.KeyManagerError", reason=f"barbican at {_ADDRESS}"),
     ),
-    _kind(
+    _scenario(
         "rebuild: Ironic's client finds no node",
         "active",
         v.REBUILD,
-        _foreign("rebuild", (HOST1, "NotFound"), effect="ERROR", blame=_NOT_THE_USERS),
+        _with_hidden_text("rebuild", (HOST1, "NotFound"), effect="ERROR", blame=_NOT_THE_USERS),
         Fault("nova.virt.fake.FakeDriver.spawn", "novaharness.foreign.NotFound", (_URL,)),
     ),
-    _kind(
+    _scenario(
         "reboot: libvirt fails, the server is down",
         "active",
         v.REBOOT_HARD,
-        _foreign("reboot", (HOST1, "libvirtError"), effect="ERROR", blame=("OPERATOR", "UNKNOWN")),
+        _with_hidden_text("reboot", (HOST1, "libvirtError"), effect="ERROR", blame=("OPERATOR", "UNKNOWN")),
         Fault(
             "nova.virt.fake.FakeDriver.reboot",
             "novaharness.foreign.libvirtError",

@@ -5,6 +5,8 @@ Only a delete that was requested before the failure makes it a cancellation; `mi
 
 from __future__ import annotations
 
+from typing import Any
+
 from novaharness import vocabulary as v
 from novaharness.vocabulary import ANY_CLASS, HOST1, HOST2, Call, Expected, Fault, Kind, Scenario, driver, failed
 
@@ -18,7 +20,9 @@ def _lost(method: str, host: str | None = None) -> Fault:
     return driver(method, "InstanceNotFound", host, instance_id="the-guest")
 
 
-def _scenario(name: str, given: str, call: Call, expected: tuple[Expected, ...], *faults: Fault, **more) -> Scenario:
+def _scenario(
+    name: str, given: str, call: Call, expected: tuple[Expected, ...], *faults: Fault, **more: Any
+) -> Scenario:
     return Scenario(name, given, call, expected, faults, kind=Kind.LOST_GUEST, **more)
 
 

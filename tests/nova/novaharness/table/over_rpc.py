@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from novaharness import vocabulary as v
 from novaharness.vocabulary import (
     ANY_CLASS,
@@ -24,7 +26,9 @@ _FOREIGN = ("client socket", "Traceback")
 """Text of the foreign exception, and that with which RPC passes its traceback on."""
 
 
-def _scenario(name: str, given: str, call: Call, expected: tuple[Expected, ...], *faults: Fault, **more) -> Scenario:
+def _scenario(
+    name: str, given: str, call: Call, expected: tuple[Expected, ...], *faults: Fault, **more: Any
+) -> Scenario:
     return Scenario(name, given, call, expected, faults, kind=Kind.REMOTE, **more)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from novaharness import canaries
 from novaharness import vocabulary as v
 from novaharness.vocabulary import HOST1, HOST2, Call, Expected, Fault, Kind, Scenario, driver, failed
@@ -20,7 +22,7 @@ def _scenario(name: str, given: str, call: Call, expected: tuple[Expected, ...],
     return Scenario(name, given, call, expected, faults, kind=Kind.SECRET)
 
 
-def _hidden(action: str, *failures: tuple[str, str], **more) -> tuple[Expected, ...]:
+def _hidden(action: str, *failures: tuple[str, str], **more: Any) -> tuple[Expected, ...]:
     return failed(action, *failures, reason_lacks=(SECRET, _BASE64), **more)
 
 
