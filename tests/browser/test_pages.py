@@ -41,6 +41,26 @@ def test_failure_list_shows_new_failures_and_corrections_live(store: Store, page
     page.locator("tr.gone").wait_for(timeout=SECONDS)
 
 
+def test_message_is_shown_beside_a_reason_that_is_only_a_class_in_listed_and_live_rows(
+    store: Store, page: Page
+) -> None:
+    request = store.request(reason="libvirtError")
+    store.failure_with_message(request, "internal error:\n <b>listed</b> " + "x" * 300)
+    page.goto("/")
+    page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
+    messages = page.locator("#failures tbody tr .message")
+    assert messages.nth(0).inner_text() == "internal error: <b>listed</b> " + "x" * 269 + "…"
+    live = store.failure_with_message(
+        store.request(), "internal error:\n <b>live</b> " + "x" * 300, occurred_at=START + timedelta(hours=1)
+    )
+    publish(store, live)
+    messages.nth(1).wait_for(timeout=SECONDS)
+    assert messages.nth(0).inner_text() == "internal error: <b>live</b> " + "x" * 271 + "…"
+    for path in ("requests/" + request["request_id"], f"servers/{request['instance_uuid']}"):
+        page.goto(f"/{path}")
+        assert page.locator(".message").nth(0).inner_text().startswith("internal error: <b>listed</b>")
+
+
 def test_new_rows_wait_behind_a_button_while_the_page_is_scrolled_down(store: Store, page: Page) -> None:
     for number in range(60):
         store.failure(store.request(), occurred_at=START - timedelta(minutes=number))

@@ -83,7 +83,11 @@ async def read_after(connection: Reader, cursor: StreamCursor, limit: int = BATC
         "horizon": until["xid"],
         "limit": limit,
     }
-    return [_message_of(row) for row in await fetch(connection, statement("load_publications_after"), parameters)]
+    rows = await fetch(connection, statement("load_publications_after"), parameters)
+    ids = [row["subject_id"] for row in rows if row["kind"] == "failure"]
+    failures = await fetch(connection, statement("load_messages_of_failures"), {"ids": ids}) if ids else ()
+    messages = {row["failure_id"]: row["message"] for row in failures}
+    return [_message_of(row, messages.get(row["subject_id"])) for row in rows]
 
 
 class PublicationHub:
@@ -205,7 +209,7 @@ class PublicationHub:
         return len(result) == BATCH
 
 
-def _message_of(row: Row) -> StreamMessage:
+def _message_of(row: Row, failure_message: str | None) -> StreamMessage:
     # As in the topics: a retracted record may have no other fields.
     own = {
         "failure_id" if row["kind"] == "failure" else "request_key": row["subject_id"],
@@ -221,7 +225,7 @@ def _message_of(row: Row) -> StreamMessage:
         correction=row["correction"],
         status=row["status"],
         replaced_by=UUID(row["replaced_by"]) if row["replaced_by"] else None,
-        message=row["message"],
+        message=failure_message,
         record=record,
     )
     return StreamMessage(StreamCursor(row["incarnation"], int(row["xid"]), row["id"]), item)

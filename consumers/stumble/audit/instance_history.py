@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stumble.audit.offset_range import range_of
@@ -13,15 +12,14 @@ from stumble.wire.codec import Decoder
 from stumble.wire.schemas import EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from stumble.audit.offset_range import OffsetRange
     from stumble.ingest.decoding import DecodedEvent
     from stumble.ingest.errors import BadRecordError
     from stumble.outcome.records import RequestRecord
     from stumble.settings.base import Settings
-
-_PHASES = {"START": "begins", "END": "ends", "ERROR": "fails", "PROGRESS": ""}
 
 
 class InstanceHistory:
@@ -87,62 +85,3 @@ class InstanceHistory:
             readings, bad = self._decoding.readings(messages)
             self.unreadable |= {(item.partition, item.offset): item.error for item in bad}
             yield from readings
-
-
-def history_lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -> Iterator[str]:
-    """Yield the history as text: one line per event, then one paragraph per request."""
-    for event in events:
-        yield _line(event)
-    for record in requests:
-        yield ""
-        yield from _outcome(record)
-
-
-def _line(event: dict[str, Any]) -> str:
-    publisher = "@".join(part for part in (event["service"], event["host"]) if part)
-    return f"{_time(event['occurred_at'])}  {event['request_id'] or '-':<40}  {_what(event)}  [{publisher or '?'}]"
-
-
-def _what(event: dict[str, Any]) -> str:
-    subject = event["step"] or event["source"]["signal"] or event["action"] or event["scope"].lower()
-    parts = [part for part in (event["action"] if event["action"] != subject else None, subject) if part]
-    parts.append(_PHASES.get(event["phase"], event["phase"].lower()))
-    states = _states(event["instance"] or {})
-    if states:
-        parts.append(f"({states})")
-    if event["source_host"] or event["dest_host"]:
-        parts.append(f"from {event['source_host'] or '?'} to {event['dest_host'] or '?'}")
-    failure = event["failure"]
-    if failure:
-        text = failure["reason"] or failure["message"] or ""
-        parts.append(f"{failure['exception']}: {text.splitlines()[0] if text else 'no text'}")
-    return " ".join(part for part in parts if part)
-
-
-def _states(instance: dict[str, Any]) -> str:
-    changes = []
-    for name in ("vm_state", "task_state"):
-        before, now = instance.get(f"old_{name}"), instance.get(name)
-        if before and before != now:
-            changes.append(f"{name} {before} -> {now or 'none'}")
-        elif now:
-            changes.append(f"{name} {now}")
-    return ", ".join(changes)
-
-
-def _outcome(record: RequestRecord) -> Iterator[str]:
-    began = _time(record.started_at) if record.started_at else "?"
-    ended = f", ended {_time(record.finished_at)}" if record.finished_at else ""
-    yield f"{record.action or 'unknown action'} {record.request_id or ''}: {record.outcome}, began {began}{ended}"
-    if record.verdict:
-        yield f"  verdict {record.verdict}"
-    for failure in record.failures:
-        where = f" on {failure.host}" if failure.host else ""
-        step = f" in {failure.step}" if failure.step else ""
-        attempt = f", attempt {failure.attempt}" if failure.attempt else ""
-        yield f"  {_time(failure.occurred_at)}  {failure.exception}{where}{step}{attempt}: {failure.reason or '-'}"
-        yield f"    blame {failure.blame}, effect {failure.effect}, seen {len(failure.event_ids)} times"
-
-
-def _time(micros: int) -> str:
-    return datetime.fromtimestamp(micros / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -46,6 +46,6 @@ def instance(
     else:
         out.print("No failure is recorded for this server.")
     out.print(Text("\nHistory", style="bold"))
-    out.print(tables.history(result["history"]))
+    out.print(tables.history(result["history"], out.width))
     if result["next"]:
         out.print(f"There are more than {limit}; raise --limit.", style="dim")

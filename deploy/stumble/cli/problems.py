@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from stumble.cli import tables
 from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, change, examples
@@ -99,7 +99,7 @@ def _print(item: dict[str, Any], format_: OutputFormat) -> None:
     if format_ is OutputFormat.JSON:
         tables.print_json(item)
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = Table("", Column(overflow="fold"), box=None, show_header=False, pad_edge=False)
     for name, value in item.items():
         if name == "hours":
             table.add_row("last 24 hours", tables.plain(sparkline(value)))

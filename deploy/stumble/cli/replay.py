@@ -9,14 +9,16 @@ from uuid import UUID
 
 import typer
 
-from stumble.audit.instance_history import InstanceHistory, history_lines
+from stumble.audit.instance_history import InstanceHistory
 from stumble.audit.replay import Replay
+from stumble.cli import tables
 from stumble.cli.ask import between, examples
 from stumble.cli.audit import ProcessesOption, progress
 from stumble.cli.roles import DatabaseOption, settings_of
+from stumble.explain.explanation import explain_server
+from stumble.explain.text import server_lines
 from stumble.store.connect import StoreError, StoreUnavailableError, connect, database_label
 from stumble.wire.errors import StumbleError
-from stumble.wire.text import printable_text
 
 app = typer.Typer(add_completion=False)
 
@@ -111,5 +113,5 @@ def _print_history(history: InstanceHistory, *, as_json: bool) -> None:
         json.dump(history.as_json(), sys.stdout, indent=2, default=str)
         sys.stdout.write("\n")
         return
-    for line in history_lines(history.events(), history.requests()):
-        typer.echo(printable_text(line))
+    for line in server_lines(explain_server(history.instance, list(history.events())), tables.console().width):
+        typer.echo(line)

@@ -164,18 +164,23 @@ def _attempt_key(record: Record) -> tuple[Any, Any, int]:
     return record["step"], record["host"], record["attempt"] or 1
 
 
-def history(records: Iterable[Record]) -> Table:
+def history(records: Iterable[Record], width: int) -> Table:
     """Make a table of requests of one server."""
-    table = empty("Started (UTC)", "Action", "Outcome", "Failures", "Duration", "Reason", "Request")
+    wide = width >= _WIDE
+    table = empty(
+        "Started (UTC)", "Action", "Outcome", "Failures", "Duration", "Reason", *(["Request"] if wide else [])
+    )
     for record in records:
+        request_id = plain(record["request_id"], "dim")
+        reason = plain(reason_of(record) if record["outcome"] != "SUCCEEDED" else "")
         table.add_row(
             clock(record["started_at"]),
             plain(record["action"]),
             outcome(record),
             str(record["failure_count"] or ""),
             took(record),
-            plain(reason_of(record) if record["outcome"] != "SUCCEEDED" else ""),
-            plain(record["request_id"], "dim"),
+            reason if wide else Text("\n").join(part for part in (reason, request_id) if part.plain),
+            *([request_id] if wide else []),
         )
     return table
 

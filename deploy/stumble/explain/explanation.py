@@ -142,7 +142,7 @@ class Explainer:
         """
         chosen = [uuid for uuid in self._spool.servers(request) if server is None or uuid == server]
         for uuid, events in self._spool.events_by_server(chosen):
-            yield _explained(uuid, events)
+            yield explain_server(uuid, events)
 
     def without_server(self) -> tuple[Event, ...]:
         """Return the events that name no server and belong to none, in time order."""
@@ -163,18 +163,19 @@ class Explainer:
                 self.summary.count_skipped(SkippedKind(signal.translation.skipped, signal.name[:255]), position)
 
 
+def explain_server(instance_uuid: str, added: Sequence[Event]) -> ServerExplanation:
+    """Return the explanation of one server from its events, in the order in which they were stored."""
+    events = tuple(sorted(_unique(added), key=_order))
+    requests = explain_requests(instance_uuid, [fact_of(event) for event in events])
+    ordered = sorted(requests, key=lambda one: (one.record.started_at or 0, one.record.request_key))
+    return ServerExplanation(instance_uuid, events, tuple(ordered), len(added) - len(events))
+
+
 def explain(lines: Iterable[str | bytes]) -> Explanation:
     """Return the explanation of recorded signals, in any of the forms of ``stumble.explain.signals``."""
     with Explainer() as explainer:
         explainer.read(lines)
         return Explanation(tuple(explainer.servers()), explainer.without_server(), explainer.summary)
-
-
-def _explained(uuid: str, added: Sequence[Event]) -> ServerExplanation:
-    events = tuple(sorted(_unique(added), key=_order))
-    requests = explain_requests(uuid, [fact_of(event) for event in events])
-    ordered = sorted(requests, key=lambda one: (one.record.started_at or 0, one.record.request_key))
-    return ServerExplanation(uuid, events, tuple(ordered), len(added) - len(events))
 
 
 def _order(event: Event) -> tuple[int, str]:

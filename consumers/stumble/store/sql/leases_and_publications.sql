@@ -32,9 +32,7 @@ where c.name = %(name)s
 -- name: load_publications_after
 select id, incarnation, xid::text as xid, kind, subject_id::text as subject_id, request_key::text as request_key,
        instance_uuid::text as instance_uuid, revision, correction, status, replaced_by::text as replaced_by, payload,
-       (extract(epoch from created_at) * 1000000)::bigint as created_us,
-       case when kind = 'failure' then
-           (select {failure.message} from failures where failure_id = publications.subject_id) end as message
+       (extract(epoch from created_at) * 1000000)::bigint as created_us
 from publications
 where (incarnation, xid, id) > (%(incarnation)s::bigint, %(xid)s::text::xid8, %(id)s)
   and (incarnation, xid) < (%(current)s::bigint, %(horizon)s::text::xid8)

@@ -36,6 +36,12 @@ select {failure.api}, {failure.message} as message
  where request_key = any(%(request_keys)s)
  order by occurred_at, failure_id;
 
+-- name: load_messages_of_failures
+-- The messages that reasons withhold, for operators.
+select failure_id::text as failure_id, {failure.message} as message
+  from failures
+ where failure_id = any(%(ids)s::uuid[]);
+
 -- name: load_event_body
 select body from events where event_id = %(event_id)s;
 
