@@ -45,7 +45,9 @@ def test_report_is_explained_with_the_role_of_each_event_and_the_rule() -> None:
     (server,) = explanation.servers
     roles = [server.roles()[event["event_id"]] for event in server.events]
     assert [(one.request, one.role) for one in roles] == [(1, None), (1, None), (1, "failure 1"), (1, "failure 1")]
-    assert server.requests[0].decided_by is DecidingRule.FAILED
+    assert server.requests[0].decided_by in DecidingRule
+    assert "`FAILED`" in server.requests[0].decided_by.value
+    assert f"Rule {server.requests[0].decided_by.number}: " in all_text(explanation)
     assert server.requests[0].record.request_id == REQUEST
 
 
@@ -156,6 +158,16 @@ def test_secrets_are_masked_in_text_and_json() -> None:
     for written in (all_text(explanation), printed, json.dumps(json_lines.server_object(again))):
         assert samples.SECRET not in written
         assert "rabbit1" in written
+
+
+def test_secrets_in_events_of_other_emitters_are_masked() -> None:
+    (server,) = explained(*samples.steps(samples.failed_stop())).servers
+    event = json_lines.server_object(server)["events"][3]
+    event["failure"]["message"] = event["failure"]["traceback"] = f"password={samples.SECRET}"
+    event["attributes"] = {"admin_password": samples.SECRET}
+    explanation = explained(event)
+    assert len(explanation.servers) == 1
+    assert samples.SECRET not in all_text(explanation) + json.dumps(json_lines.server_object(explanation.servers[0]))
 
 
 @pytest.mark.parametrize("width", [80, 120])
