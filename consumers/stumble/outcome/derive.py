@@ -289,7 +289,8 @@ def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[S
         exception=one.exception,
         chain=max((f.failure.chain for f in own if f.failure is not None), key=len, default=()),
         code=codes[0] if codes else classified.code,
-        reason=_fullest([s.reason for s in sightings if s.reason]) or _without_reason(one, blame),
+        reason=_fullest([s.reason for s in sightings if s.reason and s.reason != one.exception])
+        or _without_reason(one, blame),
         blame=blame,
         retryable=next((s.retryable for s in by_cause if s.retryable is not None), classified.retryable),
         effect=effect_of(at, one.exception, group.rule, group.facts),

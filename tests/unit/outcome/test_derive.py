@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -314,3 +315,52 @@ def test_migration_with_its_own_failure_is_not_cancelled_by_an_abort() -> None:
         T h1 migration migration_type=live-migration migration_status=error !libvirtError
     """)
     assert records[0].outcome == "FAILED"
+
+
+def test_what_computes_report_of_the_conductor_is_a_failure_of_each_attempt() -> None:
+    """No compute calls another one in a create: the remote exceptions come from the conductor, as for the database."""
+    script = """
+        T con action_start create
+        V h1 instance.create.error building/spawning !DBConnectionError_Remote
+        V h2 instance.create.error building/spawning !DBConnectionError_Remote
+        V con compute_task.build_instances.error !MaxRetriesExceeded
+    """
+    assert dsl.summary(dsl.run(script)) == {
+        "create": "FAILED h1:DBConnectionError(UNKNOWN) h2:DBConnectionError(UNKNOWN) verdict=MaxRetriesExceeded"
+    }
+
+
+def test_wrapper_without_a_cause_joins_the_one_that_shows_it_whichever_comes_first() -> None:
+    lines = [
+        "V h1 instance.create.error building/spawning !BuildAbortException",
+        "T h1 fault !BuildAbortException>InvalidBDM>VolumeNotCreated building/spawning",
+        "L h1 instance.create.error building/spawning !BuildAbortException>InvalidBDM",
+    ]
+    for order in itertools.permutations(lines):
+        (record,) = dsl.run("\n".join(["T con action_start create", *order]))
+        assert [(one.host, one.exception, one.blame) for one in record.failures] == [
+            ("h1", "VolumeNotCreated", "DEPENDENCY")
+        ]
+
+
+def test_reason_that_quotes_the_cause_and_says_more_is_preferred() -> None:
+    records = dsl.run("""
+        T con action_start create
+        V h1 instance.create.error building/spawning !NoMoreFixedIps
+        T h1 fault !BuildAbortException>NoMoreFixedIps building/spawning
+    """)
+    assert [one.reason for one in records] == ["BuildAbortException on this host Cause: NoMoreFixedIps on this host"]
+
+
+def test_class_without_a_text_for_users_has_a_sentence() -> None:
+    (record,) = dsl.run("T api action_start stop\nV h1 exception compute_stop_instance !libvirtError")
+    assert record.reason == "libvirtError: the host's disk or libvirt refused the operation; the operator can see why."
+
+
+def test_facts_of_an_earlier_release_have_the_class_name_as_reason() -> None:
+    known = dsl.facts("T api action_start stop\nV h1 exception compute_stop_instance !libvirtError")
+    old = [
+        fact if fact.failure is None else fact._replace(failure=fact.failure._replace(reason="libvirtError"))
+        for fact in known
+    ]
+    assert derive_requests(dsl.INSTANCE, old)[0].reason == derive_requests(dsl.INSTANCE, known)[0].reason

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from stumble.translate import read_notification, read_tap
@@ -79,13 +77,13 @@ def test_shared_name_is_novas_only_if_the_signal_shows_it(name: str):
 
 
 def test_class_name_beside_a_legacy_exception_proves_that_nova_shows_no_text():
-    payload: dict[str, Any] = {"exception": f"VolumeNotFound({URL!r})", "message": "VolumeNotFound", "code": 500}
-    assert failure_of(legacy("compute.instance.create.error", **payload))["reason"] == "VolumeNotFound"
+    message = legacy("compute.instance.create.error", exception=f"VolumeNotFound({URL!r})", message="VolumeNotFound")
+    assert failure_of(message)["reason"] == "VolumeNotFound"
 
 
 def test_text_beside_a_legacy_exception_counts_only_with_novas_form():
-    payload: dict[str, Any] = {"exception": f"NotFound({URL!r})", "message": URL, "code": 500}
-    assert failure_of(legacy("compute.instance.create.error", **payload))["reason"] == "NotFound"
+    message = legacy("compute.instance.create.error", exception=f"NotFound({URL!r})", message=URL)
+    assert failure_of(message)["reason"] == "NotFound"
     text = f"{{'kwargs': {{'code': 404}}, 'message': '{'x' * 300}', 'class': 'NewerThanThisRelease'}}"
     failure = failure_of(legacy("compute.instance.create.error", exception=text, message="x" * 255, code=404))
     assert failure["reason"] == "x" * 300
