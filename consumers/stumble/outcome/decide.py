@@ -66,7 +66,7 @@ class RequestCase:
         self.fail(DecidingRule.GIVEN_UP_AFTER_RESTART, fact.at)
         one = FailureCluster(fact.origin.host, INTERRUPTED, None)
         one.sightings = [fact]
-        self.findings = FailureSet([*self.findings.clusters, one], self.findings.verdict)
+        self.findings = FailureSet([*self.findings.clusters, one], self.findings.verdict, self.findings.verdict_reason)
 
     def fail(self, rule: DecidingRule, at: int) -> None:
         """Mark the request as failed."""

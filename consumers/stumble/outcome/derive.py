@@ -197,7 +197,7 @@ def _record(
         display_name=origin.display_name,
         outcome=outcome,
         verdict=case.findings.verdict,
-        reason=reason or (last.reason if last is not None else None),
+        reason=reason or _request_reason(last, case.findings.verdict_reason if outcome == FAILED else None),
         evidence=proof,
         effect=last.effect if last is not None else EFFECT_NONE,
         started_at=group.started_at,
@@ -213,6 +213,13 @@ def _record(
         failures=failures,
         steps=steps,
     )
+
+
+def _request_reason(last: FailureRecord | None, verdict_reason: str | None) -> str | None:
+    """Return the reason of the last failure, and after it what Nova tells its users when it gives up."""
+    if last is None or not last.reason or not verdict_reason or verdict_reason in last.reason:
+        return None if last is None else last.reason
+    return f"{last.reason} Nova gave up: {verdict_reason}"
 
 
 def _last_located(group: RequestGroup) -> Fact:

@@ -39,13 +39,14 @@ class FailureCluster:
 
 
 class FailureSet:
-    """The failures of a request, and its verdict: the class with which Nova gave up."""
+    """The failures of a request, and its verdict: the class with which Nova gave up, and Nova's text of it."""
 
-    __slots__ = ("clusters", "verdict")
+    __slots__ = ("clusters", "verdict", "verdict_reason")
 
-    def __init__(self, clusters: list[FailureCluster], verdict: str | None) -> None:
+    def __init__(self, clusters: list[FailureCluster], verdict: str | None, verdict_reason: str | None = None) -> None:
         self.clusters = clusters
         self.verdict = verdict
+        self.verdict_reason = verdict_reason
 
 
 def root_of(sighting: FactSighting) -> str:
@@ -273,7 +274,7 @@ def _with_verdict(
     assert given.failure is not None
     root = root_of(given.failure)
     if clusters:
-        return FailureSet(clusters, root)
+        return FailureSet(clusters, root, given.failure.reason)
     alone = FailureCluster(given.origin.host, root, _attempt_id(given))
     alone.sightings = verdicts
     return FailureSet([alone], None)

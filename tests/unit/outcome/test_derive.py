@@ -364,3 +364,17 @@ def test_facts_of_an_earlier_release_have_the_class_name_as_reason() -> None:
         for fact in known
     ]
     assert derive_requests(dsl.INSTANCE, old)[0].reason == derive_requests(dsl.INSTANCE, known)[0].reason
+
+
+def test_reason_of_a_request_tells_what_nova_tells_when_it_gives_up() -> None:
+    script = """
+        T con action_start create
+        V h1 instance.create.error building/spawning !libvirtError
+        V con compute_task.build_instances.error !MaxRetriesExceeded
+    """
+    (record,) = dsl.run(script)
+    (failure,) = record.failures
+    assert failure.reason is not None
+    assert record.reason == f"{failure.reason} Nova gave up: MaxRetriesExceeded on this host"
+    (record,) = dsl.run(script.replace("libvirtError", "MaxRetriesExceeded"))
+    assert record.reason == "MaxRetriesExceeded on this host"
