@@ -47,7 +47,8 @@ class TopicPublisher:
             "outcome": (topics.outcomes, ACTION_OUTCOME, Encoder(json.loads(ACTION_OUTCOME.json))),
         }
         config = kafka.producer_config(linger_ms=5, message_timeout_ms=int(_SECONDS * 1000), compression_type="lz4")
-        self._producer = Producer({"log_level": 2, **config, "error_cb": self._on_error})
+        self._config = {"log_level": 2, **config, "error_cb": self._on_error}
+        self._producer = Producer(self._config)
         #: Since when no broker answers a send, monotonic seconds; None while one does, and between sends.
         self._gone_since: float | None = None
         self._topics = TopicCollection([topics.failures, topics.outcomes])
@@ -73,13 +74,30 @@ class TopicPublisher:
             for row in rows:
                 self._produce(row, delivered)
                 self._producer.poll(0)
-        except (BufferError, KafkaException) as error:
+        except BufferError as error:
             failed.append(str(error))
-        left = self._producer.flush(_SECONDS + 5)
+        except KafkaException as error:
+            failed.append(self._note_error(error))
+        left = self._flush(failed)
         if failed or left:
             raise UndeliveredError(
                 f"Kafka did not accept {len(failed) + left} records: {(failed or ['no answer'])[0]}."
             )
+
+    def _flush(self, failed: list[str]) -> int:
+        """Wait for the broker; return how many records are left, and add an error of the client itself to `failed`."""
+        try:
+            return self._producer.flush(_SECONDS + 5)
+        except KafkaException as error:
+            failed.append(self._note_error(error))
+            return 0
+
+    def _note_error(self, error: KafkaException) -> str:
+        """Return the text of an error; after a fatal one only a new producer can send."""
+        if error.args[0].fatal():
+            self._producer.purge()
+            self._producer = Producer(self._config)
+        return str(error.args[0].str())
 
     def require_topics(self) -> None:
         """Raise `UndeliveredError` unless Kafka answers within a few seconds and has both topics."""

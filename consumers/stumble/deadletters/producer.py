@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -109,11 +110,15 @@ class DeadLetterProducer:
         of_records: set[RecordKey] = set()
         for key, item in items.items():
             self._produce(producer, key, item, undelivered, of_records)
-        producer.flush(_DELIVERY_SECONDS + 2)
+        try:
+            producer.flush(_DELIVERY_SECONDS + 2)
+        except KafkaException as error:  # the client raises a fatal error here
+            undelivered.update(dict.fromkeys(undelivered, error.args[0].str()))
         if undelivered:
-            # The next attempt uses a new producer, because the topic may have been created again.
+            # The next attempt uses a new producer: the topic may have been created again, or an error be fatal.
             producer.purge()
-            producer.flush(1)
+            with suppress(KafkaException):
+                producer.flush(1)
             self._producer = None
         with self._lock:
             if len(self._delivered) > _MOST_DELIVERED:

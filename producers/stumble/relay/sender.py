@@ -89,17 +89,26 @@ class KafkaSender:
 
     def poll(self, seconds: float) -> int:
         """Wait for delivery reports, run their callbacks, and return the number of events served."""
-        served = int(self._producer.poll(seconds))
+        served = self._poll(self._producer, seconds)
         if self._single_record_producer is not None:
-            served += int(self._single_record_producer.poll(0))
+            served += self._poll(self._single_record_producer, 0)
         return served
+
+    def _poll(self, producer: Producer, seconds: float) -> int:
+        try:
+            return int(producer.poll(seconds))
+        except KafkaException as error:  # the client raises a fatal error here instead of passing it to `error_cb`
+            self._check(error.args[0])
+            if not self.broken:
+                raise
+            return 1
 
     def renew(self) -> None:
         """Replace the producer after a fatal error; its queued records were not delivered."""
         for producer in (self._producer, self._single_record_producer):
             if producer is not None:
                 producer.purge()
-                producer.poll(0)
+                self._poll(producer, 0)
         self._producer, self._single_record_producer, self.broken = self._make(), None, False
 
     def _alone(self) -> Producer:

@@ -1,4 +1,4 @@
-"""The producer of publications while no broker answers."""
+"""The producer of publications while no broker answers, and after a fatal error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+import stumble.alerts.delivery
 from stumble.alerts.delivery import TopicPublisher, UndeliveredError
 from stumble.alerts.publications import StoredPublication
 from stumble.ingest.payload import failure_payload
@@ -15,6 +16,7 @@ from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import fact_of
 from stumble.settings.kafka import KafkaSettings
 from stumble.testing.events import decoded
+from tests.support.fatal_producer import MOCK_CLUSTER, let_first_producer_fail
 
 
 def publication() -> StoredPublication:
@@ -60,3 +62,11 @@ def test_outage_is_known_while_a_send_waits_and_not_after_it() -> None:
         watcher.join()
     assert max(seen) > 0
     assert publisher.outage_seconds() == 0, "a standby alerter would stay not ready"
+
+
+def test_producer_with_a_fatal_error_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_first_producer_fail(monkeypatch, stumble.alerts.delivery)
+    publisher = TopicPublisher(KafkaSettings(bootstrap_servers="127.0.0.1:1", options=MOCK_CLUSTER))
+    with pytest.raises(UndeliveredError, match=r"1 records: out of sequence\."):
+        publisher.send([publication()])
+    publisher.send([publication()])
