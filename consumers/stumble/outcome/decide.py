@@ -9,7 +9,6 @@ from stumble.outcome.attempts import StepRun, runs_of
 from stumble.outcome.completion import Completion, completion_of
 from stumble.outcome.deciding_rule import DecidingRule
 from stumble.outcome.duplicate_reports import with_known_causes
-from stumble.outcome.effect import baseline_of
 from stumble.outcome.facts import Fact, sets_error
 from stumble.outcome.failures import (
     FailureCluster,
@@ -172,15 +171,7 @@ def _with_marker(case: RequestCase, final: Sequence[Fact]) -> _Decided:
     at = case.successes[0].at
     if not case.findings.clusters:
         return DecidingRule.SUCCEEDED, SUCCEEDED, at
-    if _ended_in_error(case):
-        return DecidingRule.ENDED_IN_ERROR, FAILED, at
     return DecidingRule.RECOVERED, RECOVERED, at
-
-
-def _ended_in_error(case: RequestCase) -> bool:
-    """Return whether a success marker shows the server in ERROR, where it was in another state before."""
-    states = [fact.state[0] for fact in case.successes if fact.state is not None]
-    return "error" in states and baseline_of(case.group.facts) not in {None, "error"}
 
 
 def _only_deleted(fact: Fact) -> bool:

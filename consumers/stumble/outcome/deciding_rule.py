@@ -25,7 +25,6 @@ class DecidingRule(Enum):
     FAILED_AFTER_SUCCESS = (
         "A failure that ends the request follows its success marker, by the clock of one host: `FAILED`."
     )
-    ENDED_IN_ERROR = "A success marker shows the server in `error`, which it was not before, beside failures: `FAILED`."
     RECOVERED = "There is a success marker, beside failures of attempts: `RECOVERED`."
     SUCCEEDED = "There is a success marker, and no failure: `SUCCEEDED`."
     STATED_CANCELLED = "The request's emitter states that it was cancelled: `CANCELLED`."

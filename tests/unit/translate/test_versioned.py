@@ -146,6 +146,13 @@ def test_step_of_compute_exception_is_read_from_its_traceback():
     assert event["failure"]["exception"] == "InstancePowerOffFailure"
 
 
+@pytest.mark.parametrize("method", ["_post_live_migration", "_rollback_live_migration"])
+def test_exception_of_work_that_a_step_queued_belongs_to_that_step(method: str):
+    traceback = f'Traceback (most recent call last):\n  File "/x/nova/compute/manager.py", line 1, in {method}\n'
+    event = one(envelope("compute.exception", fault("ValueError", "x", traceback), "nova-compute:host1"))
+    assert event["step"] == "compute_live_migration"
+
+
 _EXTENDING = ("external_instance_event", "extend_volume")
 
 

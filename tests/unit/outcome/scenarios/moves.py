@@ -294,11 +294,12 @@ MOVES = [
         T h2 fault !HypervisorUnavailable error/migrating
         T h2 event_finish compute_post_live_migration_at_destination !HypervisorUnavailable error/migrating
         L h2 exception compute_post_live_migration_at_destination !HypervisorUnavailable error/migrating
-        V h2 exception !HypervisorUnavailable
-        VL h1 instance.live_migration_post.end error/-
+        V h2 exception compute_post_live_migration_at_destination !HypervisorUnavailable
+        VL h1 instance.live_migration_post.end active/migrating
         T h1 migration migration_type=live-migration migration_status=completed
         """,
         {"live-migration": "FAILED h2:HypervisorUnavailable(ERROR)"},
+        expected_by_way={"versioned": {"live-migration": "FAILED h2:HypervisorUnavailable(UNKNOWN)"}},
     ),
     Scenario(
         "resize whose migration a periodic task closes after its state was reset",
