@@ -14,7 +14,9 @@ from stumble.wire.taxonomy import NOVA, is_python, strip_remote
 _LITERAL = r"""(?:u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
 _MESSAGE = "'message': "
 _MAX_TRIES = 64
-_TAIL = re.compile(rf"{_MESSAGE}({_LITERAL}), 'class': u?'(\w{{1,255}})'")
+#: Attributes that a few classes have between message and class: texts, numbers, flat lists.
+_MORE = rf"(?:, '\w{{1,64}}': (?:\[[^\[\]{{}}]{{0,2000}}\]|[^'\"\[\]{{}},]{{1,200}}|{_LITERAL})){{0,8}}?"
+_TAIL = re.compile(rf"{_MESSAGE}({_LITERAL}){_MORE}, 'class': u?'(\w{{1,255}})'")
 _CLASS = re.compile(r"'class': u?'(\w{1,255})'")
 _CODE = re.compile(r"'code': (\d{3})L?\b")
 _INNER = re.compile(r"'inner_exception': (?:<class ')?(\w{1,255})\(")

@@ -76,6 +76,13 @@ def test_attributes_after_the_class_do_not_hide_it():
     assert from_legacy("{'message': 'x', 'class': 'NoValidHost', 'more': 1}") == parsed
 
 
+@pytest.mark.parametrize("more", ["'arqs': ['one', 'two']", "'number': 7, 'text': 'y, z'", "'arqs': []", "'u': u'z'"])
+def test_attributes_before_the_class_do_not_hide_the_message(more: str):
+    """AcceleratorRequestBindingFailed has one (nova/exception.py)."""
+    parsed = from_legacy(f"{{'kwargs': {{'msg': 'x'}}, 'message': 'x', {more}, 'class': 'NoValidHost'}}")
+    assert parsed == ParsedException("NoValidHost", "x", module="nova")
+
+
 def test_mapping_is_parsed_and_empty_value_gives_none():
     value = {"class": "PortNotFound", "message": "x", "kwargs": {"code": 404}}
     assert from_legacy(value) == ParsedException("PortNotFound", "x", code=404, module="nova")
