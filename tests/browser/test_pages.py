@@ -51,11 +51,15 @@ def test_message_is_shown_beside_a_reason_that_is_only_a_class_in_listed_and_liv
     messages = page.locator("#failures tbody tr .message")
     assert messages.nth(0).inner_text() == "internal error: <b>listed</b> " + "x" * 269 + "…"
     live = store.failure_with_message(
-        store.request(), "internal error:\n <b>live</b> " + "x" * 300, occurred_at=START + timedelta(hours=1)
-    )
+        store.request(), "internal error:\n <b>live</b> " + "x" * 300, occurred_at=START + timedelta(hours=1),
+        reason="libvirtError: the host refused it",
+    )  # fmt: skip
     publish(store, live)
     messages.nth(1).wait_for(timeout=SECONDS)
     assert messages.nth(0).inner_text() == "internal error: <b>live</b> " + "x" * 271 + "…"
+    assert page.locator("#failures tbody tr .reason").nth(0).inner_text() == "the host refused it"
+    page.reload()
+    assert page.locator("#failures tbody tr .reason").nth(0).inner_text() == "the host refused it"
     for path in ("requests/" + request["request_id"], f"servers/{request['instance_uuid']}"):
         page.goto(f"/{path}")
         assert page.locator(".message").nth(0).inner_text().startswith("internal error: <b>listed</b>")

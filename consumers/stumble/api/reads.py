@@ -97,13 +97,19 @@ def _request(row: Row, of_it: Sequence[Failure]) -> Request:
     return Request.model_validate(
         {
             **row,
-            "message": next((one.message for one in reversed(of_it) if one.reason == row["reason"]), None),
+            "message": _message_of(row["reason"], of_it),
             "labels": row["labels"] or {},
             "final": row["outcome"] in FINAL,
             "failures": of_it,
             "steps": [_step(step) for step in row["steps"] or ()],
         },
     )
+
+
+def _message_of(reason: str | None, of_it: Sequence[Failure]) -> str | None:
+    """Return the message of the failure that gave a request's reason."""
+    given = (one.message for one in reversed(of_it) if reason and one.reason and reason.startswith(one.reason))
+    return next(given, None)
 
 
 def _step(step: dict[str, Any]) -> Step:

@@ -107,7 +107,7 @@ def where(record: Record) -> Text:
 def what(record: Record) -> Text:
     """Show exception and reason, and the message where the reason does not show it."""
     text = plain(record.get("exception"), "bold")
-    reason = record.get("reason")
+    reason = (record.get("reason") or "").removeprefix(f"{text.plain}: ")
     if reason and reason != record.get("exception"):
         text.append_text(plain(f": {reason}"))
     if message := one_line(record.get("message"), _MESSAGE_CHARACTERS):

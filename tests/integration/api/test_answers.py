@@ -67,7 +67,7 @@ def test_instance_has_last_request_last_failure_and_history(store: Store, api: s
 
 
 def test_message_is_shown_in_every_list_where_the_reason_is_only_a_class(store: Store, api: str) -> None:
-    request = store.request(reason="libvirtError")
+    request = store.request(reason="libvirtError; Nova gave up")
     store.failure(request, occurred_at=START)
     failed = store.failure_with_message(request, "internal error", fingerprint="v1:abc", effect="ERROR")
     store.insert("problems", fingerprint="v1:abc", exception="libvirtError", blame="UNKNOWN", reason="libvirtError",

@@ -80,7 +80,7 @@ where fingerprint = %(fingerprint)s and occurred_at >= %(since)s
 -- name: load_message_of_request
 select {failure.message}
 from failures
-where instance_uuid = %(instance)s::uuid and request_id = %(request)s and reason = %(reason)s
+where instance_uuid = %(instance)s::uuid and request_id = %(request)s and starts_with(%(reason)s, reason)
 order by occurred_at desc
 limit 1
 

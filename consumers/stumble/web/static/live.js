@@ -63,7 +63,9 @@ function fill(row, subject, record, message) {
   what.querySelector("a").textContent = record.exception || "failure";
   what.querySelector("a").href = "/failures/" + encodeURIComponent(subject);
   const reason = what.querySelector(".reason");
-  if (reason) reason.textContent = record.reason === record.exception ? "" : record.reason || "";
+  const named = record.exception + ": ";
+  const text = record.reason === record.exception ? "" : record.reason || "";
+  if (reason) reason.textContent = text.startsWith(named) ? text.slice(named.length) : text;
   const shown = what.querySelector(".message");
   if (shown) shown.textContent = shorten(message || "");
   const blame = row.querySelector("[data-field=blame] .badge");

@@ -216,6 +216,11 @@ _TEXTS: Final[Mapping[str, str]] = {
 
 
 def withheld_message(failure: Mapping[str, Any]) -> str | None:
-    """Return the message of an event's ``failure`` if its reason does not show it; only operators may see it."""
-    message = failure["message"]
-    return None if not message or message == failure["reason"] else message
+    """Return the message of an event's ``failure`` if its reason does not show it; only operators may see it.
+
+    A reason shows the message if one of them contains the other; a single word, such as a class name, does not count.
+    """
+    message, reason = failure["message"], failure["reason"] or ""
+    if not message or message in reason or (" " in reason and reason in message):
+        return None
+    return str(message)
