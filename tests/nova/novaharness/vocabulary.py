@@ -28,6 +28,7 @@ class Kind:
     BOOKKEEPING = "bookkeeping of a periodic task"
     REMOTE = "exception that crossed RPC"
     SECRET = "secret in a text"
+    UNDONE = "Success of a step that did nothing"
 
 
 @dataclass(frozen=True)
