@@ -107,10 +107,10 @@ def _settle_deletes(case: RequestCase, deletes: Iterable[RequestCase], cases: Se
     if case.outcome != IN_PROGRESS:
         return
     for delete in others:
-        found = _found_in_error(delete, case, cases)
-        if found is not None:
+        in_error = _found_in_error(delete, case, cases)
+        if in_error is not None:
             if case.findings.clusters:
-                case.fail(DecidingRule.FOUND_IN_ERROR, found.at)
+                case.fail(DecidingRule.FOUND_IN_ERROR, in_error.at)
             return
         deleted_at = _deleted_at(delete)
         if deleted_at is not None:  # no request is accepted afterwards
@@ -189,9 +189,9 @@ def _found_in_error(delete: RequestCase, case: RequestCase, cases: Iterable[Requ
         return None
     between = [one for one in cases if one is not case and _begins_between(one, case, delete)]
     for following in (*sorted(between, key=lambda one: one.group.started_at), delete):
-        found = _found_by(following)
-        if found is not None and found.state is not None:
-            return found if found.state[0] == _ERROR else None
+        accepted = _found_by(following)
+        if accepted is not None and accepted.state is not None:
+            return accepted if accepted.state[0] == _ERROR else None
     return None
 
 
@@ -199,8 +199,8 @@ def _saved_error_later(
     delete: RequestCase, case: RequestCase, one: FailureCluster, cases: Sequence[RequestCase]
 ) -> bool:
     """Return whether the request set the server to ERROR after a delete had found it in another state."""
-    found = _found_by(delete)
-    if found is None or found.state is None or found.state[0] == _ERROR:
+    accepted = _found_by(delete)
+    if accepted is None or accepted.state is None or accepted.state[0] == _ERROR:
         return False
     if any(_begins_between(other, case, delete) for other in cases if other is not case):
         return False
