@@ -107,10 +107,10 @@ def _settle_deletes(case: RequestCase, deletes: Iterable[RequestCase], cases: Se
     if case.outcome != IN_PROGRESS:
         return
     for delete in others:
-        in_error = _found_in_error(delete, case, cases)
-        if in_error is not None:
+        snapshot = _found_in_error(delete, case, cases)
+        if snapshot is not None:
             if case.findings.clusters:
-                case.fail(DecidingRule.FOUND_IN_ERROR, in_error.at)
+                case.fail(DecidingRule.FOUND_IN_ERROR, snapshot.at)
             return
         deleted_at = _deleted_at(delete)
         if deleted_at is not None:  # no request is accepted afterwards
@@ -189,9 +189,9 @@ def _found_in_error(delete: RequestCase, case: RequestCase, cases: Iterable[Requ
         return None
     between = [one for one in cases if one is not case and _begins_between(one, case, delete)]
     for following in (*sorted(between, key=lambda one: one.group.started_at), delete):
-        accepted = _found_by(following)
-        if accepted is not None and accepted.state is not None:
-            return accepted if accepted.state[0] == _ERROR else None
+        snapshot = _snapshot_at_request(following)
+        if snapshot is not None and snapshot.state is not None:
+            return snapshot if snapshot.state[0] == _ERROR else None
     return None
 
 
@@ -199,8 +199,8 @@ def _saved_error_later(
     delete: RequestCase, case: RequestCase, one: FailureCluster, cases: Sequence[RequestCase]
 ) -> bool:
     """Return whether the request set the server to ERROR after a delete had found it in another state."""
-    accepted = _found_by(delete)
-    if accepted is None or accepted.state is None or accepted.state[0] == _ERROR:
+    snapshot = _snapshot_at_request(delete)
+    if snapshot is None or snapshot.state is None or snapshot.state[0] == _ERROR:
         return False
     if any(_begins_between(other, case, delete) for other in cases if other is not case):
         return False
@@ -211,7 +211,7 @@ def _saved_error_later(
     )
 
 
-def _found_by(case: RequestCase) -> Fact | None:
+def _snapshot_at_request(case: RequestCase) -> Fact | None:
     """Return the fact that shows the vm_state in which nova-api found the server when it accepted a request."""
     return next(
         (fact for fact in case.group.facts if fact.phase == "START" and fact.state is not None and fact.state[0]), None
