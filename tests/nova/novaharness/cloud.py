@@ -167,6 +167,7 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):  # 
             instance = objects.Instance.get_by_uuid(admin, server)
             for migration in objects.MigrationList.get_by_filters(admin, {"instance_uuid": server}):
                 db.migration_update(admin, migration.id, {"status": "done"})  # so that periodic tasks skip it
+            db.instance_update(admin, server, {"vm_state": "deleted"})  # periodic tasks find deleted servers by it
             instance.destroy()
 
     def periodic(self, host: str, task: str) -> str:
