@@ -66,6 +66,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         driver("post_live_migration_at_source", "VirtualInterfaceUnplugException", HOST1, reason="no such bridge"),
     ),
     _scenario(
+        "live migration: the source can't clean up after the move",
+        _failure(HOST1, "HypervisorUnavailable"),
+        Fault(
+            "nova.compute.manager.ComputeManager._live_migration_cleanup_flags",
+            does="returns",
+            arguments=((True, True),),
+        ),
+        driver("cleanup", "HypervisorUnavailable", HOST1),
+    ),
+    _scenario(
         "live migration: Placement fails after the move",
         _failure(HOST1, "AllocationDeleteFailed", blame=("DEPENDENCY",)),  # Nova sets the server to ERROR
         raising(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from novaharness import vocabulary as v
 from novaharness.vocabulary import (
-    ANY_CLASS,
     HOST1,
     HOST2,
     Expected,
@@ -21,6 +20,10 @@ _TIMED_OUT = Fault(f"{_DRIVER}.live_migration", does="job timed out")
 _ROLLED_BACK = failed("live-migration", (HOST1, "LiveMigrationRolledBack"))
 _HANGS = Fault(f"{_DRIVER}.spawn", does="hangs", host=HOST1)
 _BUILD_TIME_OUT = {"instance_build_timeout": 1}
+_CLEANS_UP = Fault(
+    "nova.compute.manager.ComputeManager._live_migration_cleanup_flags", does="returns", arguments=((True, True),)
+)
+"""The driver's disks are not shared: the destination cleans up after a rollback."""
 _QUEUED = Fault("nova.compute.manager.ComputeManager.live_migration", does="stays queued")
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -54,14 +57,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         "active",
         v.LIVE_MIGRATE_TO_HOST2,
         failed("live-migration", (HOST1, "LiveMigrationRolledBack"), (HOST2, "HypervisorUnavailable")),
-        (_TIMED_OUT, driver("rollback_live_migration_at_destination", "HypervisorUnavailable", HOST2)),
+        (_TIMED_OUT, _CLEANS_UP, driver("rollback_live_migration_at_destination", "HypervisorUnavailable", HOST2)),
         kind=Kind.TIME_OUT,
     ),
     Scenario(
         "live migration: nova-compute stops while it is queued",
         "active",
         v.LIVE_MIGRATE,
-        failed("live-migration", (HOST1, ANY_CLASS), effect="UNKNOWN"),
+        failed("live-migration", (HOST1, "LiveMigrationRolledBack"), effect="UNKNOWN"),
         (_QUEUED,),
         after=(v.RESTART_HOST1,),
         kind=Kind.TIME_OUT,
@@ -83,6 +86,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         failed("live-migration", (HOST1, "LiveMigrationRolledBack"), (HOST2, "HypervisorUnavailable")),
         (
             Fault(f"{_DRIVER}.live_migration", does="job fails"),
+            _CLEANS_UP,
             driver("rollback_live_migration_at_destination", "HypervisorUnavailable", HOST2),
         ),
         kind=Kind.TIME_OUT,
@@ -102,7 +106,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "create: the hypervisor hangs until Nova's own time-out",
         "nothing",
         v.CREATE,
-        failed("create", (HOST1, ANY_CLASS), effect="ERROR"),
+        failed("create", (HOST1, "BuildTimedOut"), effect="ERROR"),
         (_HANGS,),
         options=_BUILD_TIME_OUT,
         after=(v.WAIT_ONE_SECOND, v.PERIODIC_BUILD_TIME),
@@ -112,7 +116,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "create: the hypervisor finishes after Nova's own time-out",
         "nothing",
         v.CREATE,
-        (Expected("create", "SUCCEEDED"),),  # Nova saves the state active again
+        (Expected("create", "RECOVERED", ((HOST1, "BuildTimedOut"),), None, "ERROR"),),  # then it saves `active` again
         request_during(f"{_DRIVER}.spawn", v.WAIT_ONE_SECOND, v.PERIODIC_BUILD_TIME),
         options=_BUILD_TIME_OUT,
         kind=Kind.TIME_OUT,
