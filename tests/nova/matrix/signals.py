@@ -22,7 +22,12 @@ _EMPTY: Event = {field["name"]: None for field in EVENT.parsed["fields"]} | {
 
 def driver_events(signals: Iterable[Signal]) -> list[Event]:
     """Return the events that the driver and its tap emit, in the order of time, each once."""
-    return _in_order(event for signal in signals for event in _of_driver(signal))
+    return _in_order({"host": signal["host"], **_known(event)} for signal in signals for event in _of_driver(signal))
+
+
+def _known(event: Event) -> Event:
+    """Return an event without a host that it does not know: the emitter adds its own."""
+    return event if event["host"] is not None else {name: event[name] for name in event if name != "host"}
 
 
 def bridge_events(signals: Iterable[Signal]) -> list[Event]:

@@ -28,7 +28,7 @@ _OMITTED = ("auth_token", "service_catalog")
 
 
 class SignalRecorder:
-    """Writes one line per signal: its scenario, its time, its context, and the notification or the call.
+    """Writes one line per signal: its scenario, time, host and context, and the notification or the call.
 
     A notification also has what the driver sees of the exception that is being handled: `handled`, as the tap describes
     it, and `failing`, the external event at which it was raised.
@@ -50,7 +50,7 @@ class SignalRecorder:
             exc = sys.exc_info()[1]
             handled = None if exc is None else sightings.describe_exception(exc)
             failing = None if exc is None else sightings.failing_event(exc)
-            self._write(ctxt, msg=msg, priority=priority, handled=handled, failing=failing)
+            self._write(ctxt, producer.host, msg=msg, priority=priority, handled=handled, failing=failing)
             original(producer, ctxt, msg, priority)
 
         return emit_notification
@@ -58,15 +58,15 @@ class SignalRecorder:
     def _call(self, original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
         def emit_call(producer: Producer, call: Mapping[str, Any], ctxt: Mapping[str, Any]) -> None:
-            self._write(ctxt, call=call)
+            self._write(ctxt, producer.host, call=call)
             original(producer, call, ctxt)
 
         return emit_call
 
-    def _write(self, ctxt: Mapping[str, Any], **fields: Any) -> None:
+    def _write(self, ctxt: Mapping[str, Any], host: str, **fields: Any) -> None:
         context = {name: value for name, value in ctxt.items() if name not in _OMITTED and value is not None}
         known = {name: value for name, value in fields.items() if value is not None}
-        line = {"t": time.time(), "scenario": self.scenario, "ctxt": context, **known}
+        line = {"t": time.time(), "scenario": self.scenario, "host": host, "ctxt": context, **known}
         text = json.dumps(jsonutils.to_primitive(line, convert_instances=True, fallback=str))
         self._file.write(self._portable(text) + "\n")
         self._file.flush()
