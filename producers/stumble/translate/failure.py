@@ -1,8 +1,9 @@
 """Builds the ``failure`` of an event: class, causes, blame and the reason for users of one exception.
 
-The root cause decides blame and reason: the first class from outside that is not a wrapper. The reason is the text that
-Nova shows to its own users of the exception (``nova/compute/utils.py``, ``exception_to_dict``), or the class name where
-Nova shows only that. Where Nova shows a wrapper's text, the text of the cause follows unless the wrapper quotes it.
+The root cause decides blame and reason: the cause that a wrapper quotes, else the first class from outside that is no
+wrapper. The reason is the text that Nova shows to its own users of the exception (``exception_to_dict`` in
+``nova/compute/utils.py``), or the class name where Nova shows only that. Where Nova shows a wrapper's text, the text of
+the cause follows unless the wrapper quotes it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def build_failure(
     """
     name = what.exception or _UNKNOWN_CLASS
     inner = [cause for cause in causes if cause.exception] or [parse_exception(cause, None) for cause in what.chain]
+    inner = _quoted_first(what, inner)
     message = mask_secrets(what.message) if what.message else None
     links = [what._replace(exception=name, message=message), *inner]
     root = _root(links)
@@ -75,6 +77,18 @@ def build_failure(
         },
         any(link.remote and link.exception == root.exception for link in links),
     )
+
+
+def _quoted_first(what: ParsedException, causes: list[ParsedException]) -> list[ParsedException]:
+    """Return the causes of an exception; of a wrapper, those that its text quotes come first.
+
+    Nova aborts a build with the text of what failed, also where it does so while it handles another exception that the
+    clean-up raised (``_build_resources`` in nova/compute/manager.py).
+    """
+    if what.exception not in WRAPPERS or not what.message:
+        return causes
+    text = what.message
+    return sorted(causes, key=lambda cause: not cause.message or cause.message.strip()[:_QUOTED] not in text)
 
 
 def _root(links: Sequence[ParsedException]) -> ParsedException:

@@ -121,7 +121,7 @@ def test_failures_have_tracebacks_and_exception_events_have_no_instance() -> Non
 
 
 #: Hashes of the first 20,000 events of the benchmark streams. Figures before and after a change are not comparable.
-MIXED = "8d6d2bbf24bc38251f1e997fdf1353823a2b70887853574e2d54e0736285ff94"
+MIXED = "b091cdf7af279a1db350d81e866e662dc8d8a60ed9a1eeed1ce8b868655b7d8c"
 SUCCESS = "845b42ce015320d424e296864ce591ded2c27b03056c5a9c504ba5ea07c7fe63"
 
 

@@ -97,6 +97,27 @@ def test_class_of_a_notification_of_python_2_is_not_taken_for_pythons_own():
     assert by_version("VolumeNotFound", VOLUME, "nova.volume.cinder", raised)["reason"] == VOLUME
 
 
+def test_cause_that_a_wrapper_quotes_decides_before_one_of_the_clean_up():
+    exception = {
+        "class": "BuildAbortException",
+        "module": "nova.exception",
+        "message": f"Build of instance {UUID} aborted: Connection to the hypervisor is broken on host",
+        "chain": [
+            {"class": "InstanceTerminationFailure", "module": "nova.exception", "message": "it can't be stopped"},
+            {
+                "class": "HypervisorUnavailable",
+                "module": "nova.exception",
+                "message": "Connection to the hypervisor is broken on host",
+            },
+        ],
+    }
+    call = {"kind": "fault", "call_id": "c", "time_us": samples.TIME_US, "instance_uuid": UUID}
+    (event,) = read_tap(call | {"exception": exception}, CONTEXT).events
+    failure = event["failure"]
+    assert failure["chain"] == ["HypervisorUnavailable", "InstanceTerminationFailure"]
+    assert failure["reason"] == exception["message"]
+
+
 CHAIN = (
     'Traceback (most recent call last):\n  File "a", line 1, in a\nnova.exception.VolumeNotCreated: {volume}\n'
     "\nDuring handling of the above exception, another exception occurred:\n\n"
