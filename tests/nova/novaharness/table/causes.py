@@ -255,7 +255,7 @@ _RESCHEDULES = (
     _scenario(
         "create: host1's group has changed, no other host may be tried",
         "nothing",
-        v.CREATE_GROUPED,
+        v.CREATE,
         failed("create", (HOST1, "GroupAffinityViolation"), effect="ERROR", reason_has=("policy was violated",)),
         raising(
             "nova.compute.manager.ComputeManager._validate_instance_group_policy",

@@ -39,14 +39,14 @@ _METHODS: tuple[tuple[str, Call, str, str, str], ...] = (
     ("suspended", v.RESUME, "resume", "resume", "ERROR"),
     ("rescued", v.UNRESCUE, "unrescue", "unrescue", "ERROR"),
     ("active", v.SHELVE, "shelve", "snapshot", "NONE"),
-    ("active", v.CRASH_DUMP, "trigger_crash_dump", "trigger_crash_dump", "UNKNOWN"),
-    ("active", v.ATTACH_VOLUME, "attach_volume", "attach_volume", "UNKNOWN"),
-    ("with volume", v.DETACH_VOLUME, "detach_volume", "detach_volume", "UNKNOWN"),
+    ("active", v.CRASH_DUMP, "trigger_crash_dump", "trigger_crash_dump", "NONE"),
+    ("active", v.ATTACH_VOLUME, "attach_volume", "attach_volume", "NONE"),
+    ("with volume", v.DETACH_VOLUME, "detach_volume", "detach_volume", "NONE"),
     ("active", v.RESIZE, "resize", "migrate_disk_and_power_off", "ERROR"),
     ("resized", v.CONFIRM, "confirmResize", "confirm_migration", "ERROR"),
     ("resized", v.REVERT, "revertResize", "finish_revert_migration", "ERROR"),
 )
-"""Preparation, request, action, the driver's method, effect: UNKNOWN where no signal shows the state afterwards."""
+"""Preparation, request, action, the driver's method, effect."""
 _DELETED_AFTERWARDS = ("stop", "start", "suspend", "resume", "pause", "resize", "shelve", "attach_volume")
 """Actions of which the table also has the delete, seconds after the failure."""
 
@@ -142,7 +142,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "extend_volume: guest lost",
         "with volume",
         v.EXTEND_VOLUME,
-        _failure("extend_volume", "UNKNOWN"),
+        _failure("extend_volume"),
         _lost("extend_volume"),
     ),
     _scenario(
