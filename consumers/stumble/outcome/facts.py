@@ -102,7 +102,9 @@ _ORIGIN: Final = itemgetter(*EventOrigin._fields[:-2])
 
 #: Classes whose message names the class of the cause on another host (nova/compute/manager.py).
 _CAUSE_IN_MESSAGE: Final = {
-    "MigrationPreCheckError": re.compile(r"check_can_live_migrate_source from \S+ to host \S+: (\w+)"),
+    "MigrationPreCheckError": re.compile(
+        r"check_can_live_migrate_source from \S+ to host \S+: (?:RemoteError Remote error: )?(\w+)"
+    ),
 }
 
 

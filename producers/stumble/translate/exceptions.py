@@ -82,6 +82,15 @@ def _inside_remote_error(match: re.Match[str], message: str) -> ParsedException:
     return ParsedException(name, text or None, traceback=traceback, module=module, remote=True)
 
 
+def without_remote_text(text: str) -> str:
+    """Return a text without what follows a remote class that it quotes (`Remote error: Class`), and without traceback.
+
+    Nova quotes what another host raised, with its text and its traceback, in texts of its own.
+    """
+    match = _REMOTE_ERROR.search(text)
+    return text[: match.end(1)] if match else _split_traceback(text)[0]
+
+
 def _split_traceback(message: str) -> tuple[str, str | None]:
     at = message.find(_TRACEBACK)
     if at < 0:

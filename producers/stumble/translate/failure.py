@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from stumble.translate import fields
 from stumble.translate.causes import raised_in
-from stumble.translate.exceptions import ParsedException, UserText, from_legacy, parse_exception
+from stumble.translate.exceptions import ParsedException, UserText, from_legacy, parse_exception, without_remote_text
 from stumble.translate.names import NO_ACTION_METHODS, STEP_ACTIONS, step_of_method
 from stumble.wire.masking import mask_secrets
 from stumble.wire.taxonomy import NOVA, QUOTING, WRAPPERS, classify, module_of_class, shows_text, strip_remote
@@ -30,7 +30,6 @@ class FailureSighting(NamedTuple):
 
 
 _START = "Traceback (most recent call last):"
-_TRACEBACK = f"\n{_START}"
 _FRAME = re.compile(r'File "[^"\n]{0,512}nova/(compute|conductor)/manager\.py", line \d+, in (\w{1,128})')
 _UNKNOWN_CLASS = "Exception"
 #: At most this many characters of a foreign cause's text are searched for in the text that may quote it.
@@ -116,7 +115,7 @@ def _user_text(link: ParsedException, links: Sequence[ParsedException]) -> str |
     text = shown.text
     if not text or text == name:
         return None
-    return mask_secrets(text.partition(_TRACEBACK)[0] if _TRACEBACK in text else text)
+    return mask_secrets(without_remote_text(text)) or None
 
 
 def _quotes_foreign(link: ParsedException, links: Sequence[ParsedException]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stumble.outcome.facts import sighting
 from stumble.translate import read_notification, read_tap
 from stumble.wire.taxonomy import shows_text
 from stumble.wire.taxonomy.classify import known_classes
@@ -116,6 +117,17 @@ def test_cause_that_a_wrapper_quotes_decides_before_one_of_the_clean_up():
     failure = event["failure"]
     assert failure["chain"] == ["HypervisorUnavailable", "InstanceTerminationFailure"]
     assert failure["reason"] == exception["message"]
+
+
+def test_reason_ends_at_the_remote_class_that_novas_text_quotes():
+    text = (
+        "Error while check_can_live_migrate_source from host1 to host host2: RemoteError Remote error: libvirtError "
+        "internal error: client socket is closed\n['Traceback (most recent call last):\\n', '  File \"x\"\\n']"
+    )
+    failure = by_version("MigrationPreCheckError", text, "nova.compute.manager")
+    assert failure["reason"] == text.partition(" internal")[0]
+    assert failure["message"] == text
+    assert sighting(failure, None, {}).chain == ("libvirtError",)
 
 
 CHAIN = (
