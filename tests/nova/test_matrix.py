@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from novaharness.vocabulary import Expected
+from novaharness.vocabulary import ANY_CLASS, Expected
 
 from tests.nova import judge
 from tests.nova.conftest import SCENARIOS  # sets the path that the table is imported from
@@ -67,7 +68,8 @@ def test_all_functions_are_tapped_in_every_release(release: str) -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_recordings_contain_nothing_of_the_machine(release: str) -> None:
-    assert re.findall(r"site-packages|/(?:root|home|Users|usr)/[^\s\"]*|novaharness-\w+", text_of(release)) == []
+    absolute = r"(?<![\w.])/[^\s\"]*site-packages|/(?:root|home|Users)/[^\s\"]*|novaharness-\w+"
+    assert re.findall(absolute, text_of(release)) == []
 
 
 def test_recording_that_is_not_what_the_driver_emitted_is_refused() -> None:
@@ -86,8 +88,9 @@ STOPPED = Expected("stop", "FAILED", (("host1", "InstancePowerOffFailure"),), No
 
 def item(outcome: str, *failures: tuple[str, str], effect: str = "UNKNOWN") -> dict[str, object]:
     """A record of a stop."""
-    rows = [{"host": host, "exception": exception} for host, exception in failures]
-    return {"action": "stop", "outcome": outcome, "verdict": None, "effect": effect, "failures": rows}
+    rows = [{"host": host, "exception": exception, "blame": "UNKNOWN", "reason": None} for host, exception in failures]
+    record = {"action": "stop", "outcome": outcome, "verdict": None, "effect": effect, "reason": None}
+    return {**record, "failures": rows}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,30 @@ def item(outcome: str, *failures: tuple[str, str], effect: str = "UNKNOWN") -> d
 )
 def test_grade_of_one_request(record: dict[str, object], expected: str) -> None:
     assert grade((STOPPED,), [record])[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"blame": ("UNKNOWN",)}, RIGHT),
+        ({"blame": ("OPERATOR",)}, INCOMPLETE),
+        ({"reason_has": ("no reaction",)}, RIGHT),
+        ({"reason_has": ("No Reaction", "the guest")}, INCOMPLETE),
+        ({"reason_lacks": ("192.0.2.1",)}, RIGHT),
+        ({"reason_lacks": ("reaction",)}, WRONG),
+        ({"failures": (("host1", ANY_CLASS),)}, RIGHT),
+        ({"failures": (("host2", ANY_CLASS),)}, WRONG),
+    ],
+)
+def test_grade_of_blame_reason_and_any_class(wanted: dict[str, tuple[str, ...]], expected: str) -> None:
+    record = item("FAILED", STOPPED.failures[0], effect="NONE") | {"reason": "There is no reaction."}
+    assert grade((replace(STOPPED, **wanted),), [record])[0] == expected
+
+
+def test_other_blame_is_wrong() -> None:
+    record = item("FAILED", STOPPED.failures[0], effect="NONE")
+    record["failures"] = [{**failure, "blame": "USER"} for failure in record["failures"]]  # type: ignore[attr-defined]
+    assert grade((replace(STOPPED, blame=("OPERATOR",)),), [record])[0] == WRONG
 
 
 def test_each_of_two_requests_is_compared_with_its_own_expectation() -> None:

@@ -32,6 +32,7 @@ BEYOND: dict[str, tuple[str, ...]] = {
     "create fails with an exception that is not Nova's, no other host may be tried": NOTIFICATIONS,
     "create: the failure follows from one that is not Nova's": NOTIFICATIONS,
     "create on a named host fails": NOTIFICATIONS,
+    "create: host1's group has changed, no other host may be tried": NOTIFICATIONS,
     "create: the hypervisor hangs until Nova's own time-out": NOTIFICATIONS,
     "create: the hypervisor finishes after Nova's own time-out": NOTIFICATIONS,
     "migrate: the conductor can't reach Placement": NOTIFICATIONS,
