@@ -9,6 +9,7 @@ import importlib
 import inspect
 import threading
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from novaharness import hosts
 
@@ -100,8 +101,18 @@ class _FullExecutor:
 
 def stays_queued(fault: Fault, original: Callable[..., Any], manager: Any, *args: Any, **kwargs: Any) -> Any:
     """Let the manager queue a live migration behind others that never end."""
-    manager._live_migration_executor = _FullExecutor(manager._live_migration_executor)
-    return original(manager, *args, **kwargs)
+    if hasattr(manager, "_live_migration_executor"):
+        manager._live_migration_executor = _FullExecutor(manager._live_migration_executor)
+        return original(manager, *args, **kwargs)
+    from nova import thread_pool_factory  # since Nova 34
+
+    def spawn_on(executor: Any, *work: Any, **named: Any) -> Any:
+        queued = executor is thread_pool_factory.ExecutorType.LIVE_MIGRATION
+        return concurrent.futures.Future() if queued else spawn(executor, *work, **named)
+
+    spawn = thread_pool_factory.spawn_on
+    with mock.patch.object(thread_pool_factory, "spawn_on", spawn_on):
+        return original(manager, *args, **kwargs)
 
 
 def with_migration_in_error(

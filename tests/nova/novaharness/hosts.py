@@ -159,11 +159,22 @@ def _counted(func):
     return work
 
 
+def _cleanup_host(original):
+    @functools.wraps(original)
+    def cleanup_host(manager):
+        with playing(manager.host):  # since Nova 34 in a thread of its own
+            return original(manager)
+
+    return cleanup_host
+
+
 def install() -> None:
-    """Give `CONF.host`, RPC servers and spawned work their host. Call once, before Nova starts."""
+    """Give `CONF.host`, RPC servers, spawned work and stopping computes their host. Call once, before Nova starts."""
     cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)  # type: ignore[method-assign]
     rpc_server.RPCServer._process_incoming = _process_incoming(rpc_server.RPCServer._process_incoming)
     impl_fake.FakeExchange.poll = _poll(impl_fake.FakeExchange.poll)
+    manager: Any = importlib.import_module("nova.compute.manager").ComputeManager
+    manager.cleanup_host = _cleanup_host(manager.cleanup_host)
     _install_spawn()
 
 
