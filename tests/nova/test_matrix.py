@@ -74,7 +74,7 @@ def test_recordings_contain_nothing_of_the_machine(release: str) -> None:
 
 def test_recording_that_is_not_what_the_driver_emitted_is_refused() -> None:
     call = {"kind": "event_start", "call_id": "1" * 32, "time_us": 1, "instance_uuid": str(UUID(int=1)), "step": "a"}
-    signals = {"a scenario": [{"ctxt": {}, "call": call}]}
+    signals = {"a scenario": [{"host": "host1", "ctxt": {}, "call": call}]}
     (event,) = driver_events(signals["a scenario"])
     require_same_events(signals, [event])
     with pytest.raises(RecordingError, match="1 events differ"):
