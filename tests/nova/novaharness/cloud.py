@@ -146,6 +146,8 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):  # 
 
     def restart_compute(self, host: str) -> None:
         """Stop the compute service of `host` and start a new one on the same hypervisor."""
+        manager = self.computes[host].manager
+        manager.cleanup_host = hosts.on_host(host, manager.cleanup_host)  # since Nova 34 in a thread of its own
         with hosts.playing(host):
             self.computes[host] = self.restart_compute_service(self.computes[host])
 

@@ -22,7 +22,7 @@ from oslo_messaging._drivers import impl_fake
 from oslo_messaging.rpc import server as rpc_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CONTROLLER = "controller"
 """Host of nova-api, nova-conductor and nova-scheduler."""
@@ -159,22 +159,22 @@ def _counted(func):
     return work
 
 
-def _cleanup_host(original):
-    @functools.wraps(original)
-    def cleanup_host(manager):
-        with playing(manager.host):  # since Nova 34 in a thread of its own
-            return original(manager)
+def on_host(host: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that plays a host in whichever thread it runs."""
 
-    return cleanup_host
+    @functools.wraps(original)
+    def function(*args, **kwargs):
+        with playing(host):
+            return original(*args, **kwargs)
+
+    return function
 
 
 def install() -> None:
-    """Give `CONF.host`, RPC servers, spawned work and stopping computes their host. Call once, before Nova starts."""
+    """Give `CONF.host`, RPC servers and spawned work their host. Call once, before Nova starts."""
     cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)  # type: ignore[method-assign]
     rpc_server.RPCServer._process_incoming = _process_incoming(rpc_server.RPCServer._process_incoming)
     impl_fake.FakeExchange.poll = _poll(impl_fake.FakeExchange.poll)
-    manager: Any = importlib.import_module("nova.compute.manager").ComputeManager
-    manager.cleanup_host = _cleanup_host(manager.cleanup_host)
     _install_spawn()
 
 
