@@ -29,6 +29,13 @@ VERSION = "33.0.2"
 ScenarioResults = dict[str, dict[str, Any]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow the test that plays all scenarios first, and those that wait for it, more than the usual time."""
+    for item in items:
+        if "scenario_results" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(2400))
+
+
 @pytest.fixture(scope="session")
 def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all workers of the run share."""
@@ -64,7 +71,7 @@ def harness(nova_python: Path) -> Callable[..., list[dict[str, Any]]]:
             text=True,
             check=False,
             env=environment,
-            timeout=1500,
+            timeout=1800,
         )
         results = [json.loads(line) for line in done.stdout.splitlines()]
         assert done.returncode == any("error" in result for result in results), done.stderr[-4000:]
