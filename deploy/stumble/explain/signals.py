@@ -7,7 +7,8 @@ A document is one of these, or an array of them:
 - a call of the tap (``stumble.translate.tap``), its request context under ``context``;
 - ``{"note": notification, "context": …}`` or ``{"tap": call, "context": …}``, or an object with a list of them under
   ``steps``;
-- a line that the test harness recorded;
+- ``{"msg": notification, "ctxt": …}`` or ``{"call": call, "ctxt": …}``, or an object with a list of them under
+  ``signals``, as in the recordings of Nova that the tests use;
 - an event of stumble, alone or as ``stumble tail --format json`` and ``stumble outbox export`` print it.
 """
 
@@ -19,7 +20,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from stumble.bridge.envelope import unwrap_envelope
-from stumble.explain.recorded_calls import call_of
 from stumble.runtime.times import EPOCH, from_micros
 from stumble.translate import fields, read_notification, read_tap
 from stumble.translate.result import Translation
@@ -48,11 +48,13 @@ class NoSignal(Exception):
 
 
 def elements_of(document: Any) -> list[Any]:
-    """Return what a document consists of: the elements of an array, the steps of a report, else the document itself."""
+    """Return what a document consists of: the elements of an array or of a list inside it, else the document itself."""
     if isinstance(document, list):
         return document
-    if isinstance(document, Mapping) and isinstance(steps := document.get("steps"), list):
-        return steps
+    if isinstance(document, Mapping):
+        for name in ("steps", "signals"):
+            if isinstance(elements := document.get(name), list):
+                return elements
     return [document]
 
 
@@ -73,11 +75,11 @@ def _step(element: Data, prefix: str) -> RecordedSignal:
     return _notification(element["note"], context, prefix)
 
 
-def _harness_line(element: Data, prefix: str) -> RecordedSignal:
-    context = fields.mapping(element.get("ctxt"))
+def _recording(element: Data, prefix: str) -> RecordedSignal:
+    context = fields.mapping(element["ctxt"])
     if "msg" in element:
         return _notification(element["msg"], context, prefix)
-    return _call(call_of(element), context)
+    return _call(element["call"], context)
 
 
 def _plain_notification(element: Data, prefix: str) -> RecordedSignal:
@@ -152,9 +154,8 @@ def _is_step(element: Data) -> bool:
     return "tap" in element or "note" in element
 
 
-def _is_harness_line(element: Data) -> bool:
-    kind = element.get("kind")
-    return (kind == "notification" and "msg" in element) or (kind == "tap" and "call" in element)
+def _is_recording(element: Data) -> bool:
+    return "ctxt" in element and ("msg" in element or "call" in element)
 
 
 def _is_event(element: Data) -> bool:
@@ -176,7 +177,7 @@ def _is_notification(element: Data) -> bool:
 _FORMS: Final[tuple[tuple[Callable[[Data], bool], Callable[[Data, str], RecordedSignal]], ...]] = (
     (_is_event, _stored_event),
     (_is_step, _step),
-    (_is_harness_line, _harness_line),
+    (_is_recording, _recording),
     (_is_management_message, _management_message),
     (_is_notification, _plain_notification),
     (_is_call, _plain_call),

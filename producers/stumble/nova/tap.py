@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-Observer = Callable[["Producer", FrameType, dict[str, Any]], Callable[..., None] | None]
+After = Callable[..., None] | None
+Observer = Callable[["Producer", FrameType, dict[str, Any]], After]
+#: Calls the original function with its arguments, then what the observer returned.
+Caller = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], After], Any]
 
 
 class WrappedFunction(NamedTuple):
@@ -170,13 +173,11 @@ def _wrap(target: WrappedFunction) -> str | None:
     if absent:
         return f"it has no {', '.join(absent)}"
     wrapper: Any
+    call = _call_to_the_end if target.raised else _call
     if isinstance(original, classmethod | staticmethod):
-        around = _around_classmethod_to_the_end if target.raised else _around_classmethod
-        wrapper = classmethod(around(original, target.observer, parameters))
-    elif target.raised:
-        wrapper = _around_to_the_end(original, target.observer, parameters)
+        wrapper = classmethod(_around_classmethod(original, target.observer, parameters, call))
     else:
-        wrapper = _around_function(original, target.observer, parameters)
+        wrapper = _around_function(original, target.observer, parameters, call)
     _put(owner, target.name, original, wrapper)
     return None
 
@@ -194,45 +195,31 @@ def _raw(thing: Any) -> Any:
             return thing
 
 
-def _around_classmethod(original: Any, observer: Observer, names: list[str]) -> Callable[..., Any]:
+def _around_classmethod(original: Any, observer: Observer, names: list[str], call: Caller) -> Callable[..., Any]:
     def wrapper(cls: type, *args: Any, **kwargs: Any) -> Any:
         after = _before(observer, sys._getframe(1), names, args, kwargs)
-        result = original.__get__(None, cls)(*args, **kwargs)
-        _after(after)
-        return result
+        return call(original.__get__(None, cls), args, kwargs, after)
 
     return _like(original.__func__, wrapper)
 
 
-def _around_classmethod_to_the_end(original: Any, observer: Observer, names: list[str]) -> Callable[..., Any]:
-    def wrapper(cls: type, *args: Any, **kwargs: Any) -> Any:
-        after = _before(observer, sys._getframe(1), names, args, kwargs)
-        return _call_to_the_end(original.__get__(None, cls), args, kwargs, after)
-
-    return _like(original.__func__, wrapper)
-
-
-def _around_function(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
+def _around_function(
+    original: Callable[..., Any], observer: Observer, names: list[str], call: Caller
+) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         after = _before(observer, sys._getframe(1), names, args, kwargs)
-        result = original(*args, **kwargs)
-        _after(after)
-        return result
+        return call(original, args, kwargs, after)
 
     return _like(original, wrapper)
 
 
-def _around_to_the_end(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        after = _before(observer, sys._getframe(1), names, args, kwargs)
-        return _call_to_the_end(original, args, kwargs, after)
-
-    return _like(original, wrapper)
+def _call(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], after: After) -> Any:
+    result = original(*args, **kwargs)
+    _after(after)
+    return result
 
 
-def _call_to_the_end(
-    original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], after: Callable[..., None] | None
-) -> Any:
+def _call_to_the_end(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], after: After) -> Any:
     try:
         result = original(*args, **kwargs)
     except BaseException as error:
@@ -269,7 +256,7 @@ def _before(
         return None
 
 
-def _after(after: Callable[..., None] | None, *ended: Any) -> None:
+def _after(after: After, *ended: Any) -> None:
     if after is None:
         return
     try:

@@ -88,15 +88,9 @@ def in_log(message: dict[str, Any]) -> str:
     return f"2026-05-01 10:00:05.123 77 INFO {name} {context} {json.dumps(message)}"
 
 
-def harness_line(name: str, second: int, exception: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
-    """Return a call as the test harness records it."""
-    return {
-        "t": T0_US / 1e6 + second,
-        "scenario": "stop",
-        "kind": "tap",
-        "host": "cmp1",
-        "call": name,
-        "args": {"instance_uuid": SERVER, **arguments},
-        "ctxt": CONTEXT,
-        "exc": exception,
-    }
+def recorded(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return steps as the recordings of Nova hold them."""
+    return [
+        {"ctxt": step["context"], **({"call": step["tap"]} if "tap" in step else {"msg": step["note"]})}
+        for step in steps
+    ]

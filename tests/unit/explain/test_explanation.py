@@ -77,17 +77,12 @@ def test_notification_without_an_envelope_is_read() -> None:
     assert outcomes(explained([samples.notification()])) == SUCCEEDED_STOP
 
 
-def test_lines_of_the_harness_are_read() -> None:
-    exception = {"class": "InstancePowerOffFailure", "message": "no", "id": 7, "chain": ["InstancePowerOffFailure"]}
-    step: dict[str, Any] = {"event_name": "compute_stop_instance"}
-    explanation = explained(
-        samples.harness_line("action_start", 1, action_name="stop"),
-        samples.harness_line("event_start", 2, **step),
-        samples.harness_line("event_finish_with_failure", 3, exception, **step),
-        {"t": 1.0, "kind": "notification", "msg": samples.notification("service.update"), "ctxt": {}, "priority": "x"},
-    )
-    assert outcomes(explanation) == FAILED_STOP
-    assert dict(explanation.summary.signals) == {"call": 3, "notification": 1}
+def test_recordings_of_nova_are_read_line_by_line_and_whole() -> None:
+    notification = {"note": samples.notification("service.update"), "context": CONTEXT}
+    lines = samples.recorded([*samples.steps(samples.failed_stop()), notification])
+    for explanation in (explained(*lines), explained({"scenario": "stop fails", "signals": lines})):
+        assert outcomes(explanation) == FAILED_STOP
+        assert dict(explanation.summary.signals) == {"call": len(lines) - 1, "notification": 1}
 
 
 def test_events_are_read_as_explain_prints_them() -> None:
@@ -206,8 +201,8 @@ def variants(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from(sorted(whole)), VALUES, max_size=3).map(lambda changed: whole | changed)
 
 
-HARNESS_LINE = samples.harness_line("event_finish", 1, event_name="compute_stop_instance")
-SIGNALS = st.one_of(VALUES, *map(variants, (EVENT, samples.notification(), samples.failed_stop()[3], HARNESS_LINE)))
+RECORDED = samples.recorded(samples.steps(samples.failed_stop()))[3]
+SIGNALS = st.one_of(VALUES, *map(variants, (EVENT, samples.notification(), samples.failed_stop()[3], RECORDED)))
 LINES = st.one_of(
     SIGNALS.map(json.dumps), SIGNALS.map(lambda one: json.dumps(one, indent=1)), st.text(), st.binary(max_size=50)
 )

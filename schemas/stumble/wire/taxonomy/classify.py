@@ -17,10 +17,9 @@ from importlib import resources
 from typing import Any, Final, NamedTuple
 
 from stumble.wire.taxonomy.kinds import OWN, SHOWN_WRAPPERS, WRAPPERS
-from stumble.wire.taxonomy.libraries import is_python, owners_of, package_of
+from stumble.wire.taxonomy.libraries import REMOTE_SUFFIX, is_python, owners_of, package_of
 
 NOVA: Final = "nova"
-_REMOTE_SUFFIX = "_Remote"
 _REMOTE_ERROR = re.compile(r"^Remote error: (\w+)")
 _ROOT = "NovaException"
 
@@ -82,7 +81,7 @@ def module_of_class(exception: str, frame: str | None) -> str | None:
 
 def strip_remote(exception: str) -> str:
     """Return a class name without the suffix that oslo.messaging adds when an exception crosses RPC."""
-    return exception.removesuffix(_REMOTE_SUFFIX)
+    return exception.removesuffix(REMOTE_SUFFIX)
 
 
 def remote_class(message: str | None) -> str | None:
@@ -188,11 +187,6 @@ def shows_text(exception: str, module: str | None = None) -> bool:
     libraries = owners_of(name) if module is None else (package_of(module),)
     rows = [_RULES["library"].get(library or "", _UNKNOWN) for library in libraries]
     return bool(rows) and all(row.get("shown") for row in rows)
-
-
-def safe_reason(exception: str, message: str | None, module: str | None = None) -> str:
-    """Return the text that the project's users may see: the message if Nova shows it, too, else the class name."""
-    return message if message and shows_text(exception, module) else strip_remote(exception)
 
 
 @lru_cache(maxsize=4096)

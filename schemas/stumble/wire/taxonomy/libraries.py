@@ -13,7 +13,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Final
 
-_REMOTE_SUFFIX: Final = "_Remote"
+#: What oslo.messaging adds to class and module of an exception that crossed RPC.
+REMOTE_SUFFIX: Final = "_Remote"
 #: Module of Python 2's own exceptions.
 _PYTHON_2: Final = "exceptions"
 
@@ -29,7 +30,7 @@ def package_of(module: str | None) -> str | None:
     """Return the top package of a module, with or without oslo.messaging's suffix ``_Remote``; None for no module."""
     if not module:
         return None
-    package = module.partition(".")[0].removesuffix(_REMOTE_SUFFIX)
+    package = module.partition(".")[0].removesuffix(REMOTE_SUFFIX)
     return builtins.__name__ if package == _PYTHON_2 else package
 
 
