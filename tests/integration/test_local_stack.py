@@ -22,6 +22,7 @@ from stumble.local.errors import LocalError
 from stumble.local.kafka import LocalKafka
 from stumble.local.postgres import LocalPostgres
 from stumble.local.process import ChildProcess, start_time
+from tests.newcomer.attempts import port_in_use
 from tests.support.command import running
 from tests.support.messages import value_of
 from tests.support.services import cli_environment
@@ -293,6 +294,17 @@ def test_two_stacks_that_start_together_choose_different_ports(tmp_path: Path) -
         assert third.stdout
         assert int(third.stdout.readline()) == preferred, "a reservation ends with its process"
         third.communicate()
+
+
+def test_row_that_uses_a_port_does_not_take_it_from_a_run_of_another_row() -> None:
+    """Rows of `make newcomer` run in parallel, and the API listens some seconds after its port is chosen."""
+    port = ports.free_port()
+    with port_in_use(port):
+        assert not ports.is_free(port), "the row listens on a port that nobody has reserved"
+    with socket.socket(socket.AF_UNIX) as reservation:
+        reservation.bind(f"\0stumble-port-{port}")
+        with port_in_use(port):
+            assert ports.is_free(port)
 
 
 def test_port_in_use_is_replaced(tmp_path: Path) -> None:
