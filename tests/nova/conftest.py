@@ -7,11 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -26,6 +27,9 @@ from tests.nova.pipeline import ROLES, Pipeline  # noqa: E402
 
 EXPECTED = {scenario.name: scenario.expected for scenario in SCENARIOS}
 VERSION = "33.0.2"
+#: Limits of a test that plays all scenarios or waits for them, and of the time in which the harness prints nothing: how
+#: long all scenarios take depends on the other work of the machine.
+_PLAY_SECONDS, _SILENT_SECONDS = 4800, 600
 ScenarioResults = dict[str, dict[str, Any]]
 
 
@@ -33,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Allow the test that plays all scenarios first, and those that wait for it, more than the usual time."""
     for item in items:
         if "scenario_results" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(2400))
+            item.add_marker(pytest.mark.timeout(_PLAY_SECONDS))
 
 
 @pytest.fixture(scope="session")
@@ -65,19 +69,30 @@ def harness(nova_python: Path) -> Callable[..., list[dict[str, Any]]]:
     def run(*arguments: str, path: str = "") -> list[dict[str, Any]]:
         folders = os.pathsep.join(filter(None, (str(ROOT / "tests" / "nova"), path)))
         environment = {**os.environ, "PYTHONPATH": folders, "PYTHONWARNINGS": "ignore"}
-        done = subprocess.run(
-            [str(nova_python), "-m", "novaharness", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-            timeout=1800,
-        )
-        results = [json.loads(line) for line in done.stdout.splitlines()]
-        assert done.returncode == any("error" in result for result in results), done.stderr[-4000:]
-        return results
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            command = [str(nova_python), "-m", "novaharness", *arguments]
+            with subprocess.Popen(command, stdout=output, stderr=errors, env=environment) as process:
+                wait_while_it_prints(process, output)
+            output.seek(0)
+            errors.seek(0)
+            results = [json.loads(line) for line in output]
+            assert process.returncode == any("error" in result for result in results), errors.read()[-4000:]
+            return results
 
     return run
+
+
+def wait_while_it_prints(process: subprocess.Popen[bytes], output: IO[str]) -> None:
+    """Wait until the harness ends, also if it must be ended because it prints nothing for too long."""
+    size, deadline = -1, 0.0
+    try:
+        while process.poll() is None:
+            if (printed := os.fstat(output.fileno()).st_size) != size:
+                size, deadline = printed, time.monotonic() + _SILENT_SECONDS
+            assert time.monotonic() < deadline, f"the harness printed nothing for {_SILENT_SECONDS} s"
+            time.sleep(0.5)
+    finally:
+        process.kill()
 
 
 @pytest.fixture(scope="session")
