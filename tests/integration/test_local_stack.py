@@ -22,9 +22,9 @@ from stumble.local.errors import LocalError
 from stumble.local.kafka import LocalKafka
 from stumble.local.postgres import LocalPostgres
 from stumble.local.process import ChildProcess, start_time
-from tests.newcomer.attempts import port_in_use
 from tests.support.command import running
 from tests.support.messages import value_of
+from tests.support.port_in_use import port_in_use
 from tests.support.services import cli_environment
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import socket
 import time
 import urllib.request
 from collections.abc import Iterator
 
 from tests.newcomer.newcomer import Newcomer, RowFailed
+from tests.support.port_in_use import port_in_use
 
 FIRST_FAILURE = 120.0  # seconds until the API must list a failure of the simulated fleet
 API_PORT = 8686  # the port of the README, used unless it is in use
@@ -68,23 +68,6 @@ def another_port(newcomer: Newcomer) -> None:
     with port_in_use(API_PORT), running_until_first_failure(newcomer) as url:
         if url.endswith(f":{API_PORT}"):
             raise RowFailed(f"port {API_PORT} is in use, but the printed URL of the API has this port")
-
-
-@contextlib.contextmanager
-def port_in_use(port: int) -> Iterator[None]:
-    """Listen on `port`, unless another process uses it, which is as good.
-
-    A run of another row that has reserved the port (stumble.local.ports) listens on it only when its API has started:
-    until then the port is free, but this row must not take it from that run.
-    """
-    with socket.socket(socket.AF_UNIX) as reservation, socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):
-            reservation.bind(f"\0stumble-port-{port}")
-            listener.bind(("127.0.0.1", port))
-            listener.listen()
-        reservation.close()  # the newcomer's own run must find the listener, not the reservation
-        yield
 
 
 def second_run_is_refused(newcomer: Newcomer) -> None:

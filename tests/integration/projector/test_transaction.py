@@ -62,7 +62,11 @@ def test_message_that_a_reason_withholds_is_stored_with_the_event_and_published_
     )
     assert rows == [
         ("InstancePowerOffFailure", "no answer", None),
-        ("libvirtError", "libvirtError", "internal error: 10.0.0.1"),
+        (
+            "libvirtError",
+            "libvirtError: the host's disk or libvirt refused the operation; the operator can see why.",
+            "internal error: 10.0.0.1",
+        ),
     ]
     assert writer.rows("select count(*) from publications where payload::text like '%%10.0.0.1%%'") == [(0,)]
 
