@@ -31,9 +31,12 @@ relay, Kafka, projector, PostgreSQL. *Decided by* is the first signal after whic
 signals so far and does not change any more. *Readable after* is the time from emitting that signal to the first query
 of the store that returned the outcome; there was one query every 5 ms.
 
-In every scenario, the first final outcome was also the last one. This is true for the outcomes derived from every
-prefix of Nova's signals, one event at a time, and for all outcomes that the store returned
-(`tests/nova/test_moments.py` checks both).
+In every scenario but those below, the first final outcome was also the last one. This is true for the outcomes derived
+from every prefix of Nova's signals, one event at a time, and for all outcomes that the store returned
+(`tests/nova/test_moments.py` checks both). In these scenarios Nova itself ends the request more than once, and each
+later outcome is published as a correction:
+
+{reversals}
 
 `python scripts/nova_moments.py` writes this page; it ran on {cores} cores that Nova and stumble shared with {beside}.
 
@@ -59,10 +62,23 @@ def main() -> int:
         print(f"nova_moments: {error}", file=sys.stderr)
         return 1
     results.sort(key=lambda moment: NAMES.index(moment.scenario))
-    text = _TEXT.format(version=asked.nova, cores=os.cpu_count(), beside=beside, table=moments.table(results))
+    text = _TEXT.format(
+        version=asked.nova, cores=os.cpu_count(), beside=beside, table=moments.table(results), reversals=_reversals()
+    )
     PAGE.write_text(text, encoding="utf-8")
     say(f"wrote {PAGE.relative_to(ROOT)}")
     return 0
+
+
+def _reversals() -> str:
+    """Return a line for each scenario with more than one final outcome."""
+    lines = [
+        f"- {scenario.name}: {', then '.join((*expected.earlier, expected.outcome))}"
+        for scenario in SCENARIOS
+        for expected in scenario.expected
+        if expected.earlier
+    ]
+    return "\n".join(lines)
 
 
 def earlier(folder: Path) -> list[moments.Moment]:

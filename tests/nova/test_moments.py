@@ -47,14 +47,22 @@ def run(scenario_results: Callable[..., Any], shared_folder: Path) -> Run:
     return _runs[0]
 
 
-def final_outcome_stays(history: moments.OutcomeHistory, same_id: list[moments.OutcomeHistory]) -> bool:
-    """Whether a request was open until it had its last outcome.
+def final_outcome_stays(
+    history: moments.OutcomeHistory, same_id: list[moments.OutcomeHistory], earlier: tuple[str, ...] = ()
+) -> bool:
+    """Whether a request was open until it had its last outcome, or before it the `earlier` ones that Nova shows.
 
     A request without an action's name may fail, and later get its name with the same outcome.
     """
     if history.outcome is None and history.action is None:
         return set(history.final) <= {None, *(one.outcome for one in same_id if one.outcome is not None)}
-    return history.final in ((history.outcome,), ())
+    return history.final in ((*earlier, history.outcome), ())
+
+
+def earlier_outcomes(name: str, history: moments.OutcomeHistory) -> tuple[str, ...]:
+    """The final outcomes that Nova's signals show before the last one of a scenario's request."""
+    ends = ((one.action, one.outcome, one.earlier) for one in EXPECTED[name])
+    return next((earlier for *end, earlier in ends if end == [history.action, history.outcome]), ())
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))
@@ -63,7 +71,7 @@ def test_no_final_outcome_changed_later(name: str, run: Run) -> None:
     right = Counter((one.action, one.outcome) for one in EXPECTED[name])
     assert Counter((one.action, one.outcome) for one in histories if one.outcome is not None) == right
     for history in histories:
-        assert final_outcome_stays(history, histories)
+        assert final_outcome_stays(history, histories, earlier_outcomes(name, history))
 
 
 def test_page_contains_every_request_of_the_table() -> None:
@@ -80,18 +88,22 @@ def test_store_shows_the_same_final_outcomes_within_60_s_of_the_deciding_signal(
             continue
         shown, at = run.readable[history.request_key]
         final = tuple(outcome for outcome in shown if outcome not in moments.OPEN)
-        assert final == history.final
+        if earlier_outcomes(name, history):  # the projector may read several ends in one batch
+            assert final[-1:] == (history.outcome,)
+        else:
+            assert final == history.final
         waited = (at - history.decided_by["emitted_at"]) / 1e6
         assert 0 <= waited < 60  # the promise of the docs; docs/moments.md has the measured delays
 
 
 def test_no_final_outcome_of_a_preparing_request_changed_later(run: Run) -> None:
     """The requests that prepare scenarios are real requests too."""
+    of_the_table = {result["request_id"] for result in run.results.values() if result["request_id"]}
     changed = [
         (history.action, history.final)
-        for histories in run.histories.values()
+        for request_id, histories in run.histories.items()
         for history in histories
-        if not final_outcome_stays(history, histories)
+        if request_id not in of_the_table and not final_outcome_stays(history, histories)
     ]
     assert changed == []
     assert len(run.histories) > len(EXPECTED)

@@ -85,6 +85,8 @@ class Expected:
     """Texts that the request's reason contains, in any case of letters."""
     reason_lacks: tuple[str, ...] = ()
     """Texts that no reason contains, and no signal of any way reveals."""
+    earlier: tuple[str, ...] = ()
+    """Final outcomes that Nova's signals show before this one, where Nova ends the request more than once."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,10 @@ def failed(
     blame: tuple[str, ...] = (),
     reason_has: tuple[str, ...] = (),
     reason_lacks: tuple[str, ...] = (),
+    earlier: tuple[str, ...] = (),
 ) -> tuple[Expected, ...]:
     """Return the record of a failed request."""
-    return (Expected(action, "FAILED", failures, verdict, effect, blame, reason_has, reason_lacks),)
+    return (Expected(action, "FAILED", failures, verdict, effect, blame, reason_has, reason_lacks, earlier),)
 
 
 def without_bus(where: str) -> tuple[Fault, ...]:

@@ -77,7 +77,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     _scenario(
         "live migration: Placement fails after the move",
-        _failure(HOST1, "AllocationDeleteFailed", blame=("DEPENDENCY",)),  # Nova sets the server to ERROR
+        # Nova sets the migration to completed, then to error, and the server to ERROR.
+        _failure(HOST1, "AllocationDeleteFailed", blame=("DEPENDENCY",), earlier=("SUCCEEDED", "RECOVERED")),
         raising(
             "nova.compute.manager.ComputeManager._delete_allocation_after_move",
             "AllocationDeleteFailed",

@@ -116,7 +116,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         "create: the hypervisor finishes after Nova's own time-out",
         "nothing",
         v.CREATE,
-        (Expected("create", "RECOVERED", ((HOST1, "BuildTimedOut"),), None, "ERROR"),),  # then it saves `active` again
+        # Nova sets the server to ERROR, then saves `active`.
+        (Expected("create", "RECOVERED", ((HOST1, "BuildTimedOut"),), None, "ERROR", earlier=("FAILED",)),),
         request_during(f"{_DRIVER}.spawn", v.WAIT_ONE_SECOND, v.PERIODIC_BUILD_TIME),
         options=_BUILD_TIME_OUT,
         kind=Kind.TIME_OUT,
