@@ -282,8 +282,12 @@ class Deployment:
         return server not in self._suspended and self._process(server).pid is not None
 
     def suspend_server(self, name: str) -> bool:
-        """Stop all processes of a server with SIGSTOP; False if it does not run."""
-        if (pid := self._process(name).pid) is None:
+        """Stop all processes of a server with SIGSTOP; False if it does not run, or is stopped already.
+
+        A fault that comes late, because the one before it took long, would else be ended by the end of another.
+        """
+        pid = self._process(name).pid
+        if pid is None or name in self._suspended:
             return False
         self._suspended[name] = with_children(pid)
         signal_all(self._suspended[name], signal.SIGSTOP)
