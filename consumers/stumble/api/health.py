@@ -101,7 +101,7 @@ async def _read(running: ApiContext, topic: str) -> tuple[VersionFault | None, l
 def _blocks(partitions: Sequence[PartitionProgress]) -> Iterator[str]:
     """Yield why the projectors do not store everything, a sentence for each reason."""
     if partitions and all(one.state is None for one in partitions):
-        yield "No projector has reported for 25 seconds: start `stumble projector`, or read its log."
+        yield "No projector has reported for 12 seconds: start `stumble projector`, or read its log."
     for one in partitions:
         if one.state not in (None, _READING):
             yield f"Partition {one.partition} of {one.topic}: {one.description}."

@@ -27,7 +27,7 @@ _INTERVAL_SECONDS = 2.0
 #: Longer waits are reported, seconds.
 _WAIT_SECONDS = 5.0
 #: The rows are saved again after this many seconds without a change, so that readers see that the projector runs.
-_SAVE_SECONDS = 10.0
+_SAVE_SECONDS = 4.0
 _STANDBY = (
     "commits wait for a synchronous standby (start it, or change synchronous_standby_names of the database server)"
 )
@@ -78,7 +78,10 @@ class StoreWatch(Worker):
         return _STANDBY if row is not None and row[0] else None
 
     def _save(self, connection: Connection[Any]) -> None:
-        states, kafka = self._health.states(), self._health.kafka_fault()
+        states: Mapping[int, ReportedState] = self._health.states()
+        kafka = self._health.kafka_fault()
+        if not states and kafka is not None:  # the group took the partitions away, and can give them to nobody
+            states = self._saved[0]
         if not states or ((states, kafka is None) == self._saved and not self._timers.past("save")):
             return
         numbers = sorted(states)

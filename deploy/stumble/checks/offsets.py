@@ -26,7 +26,7 @@ def check_offsets(scope: CheckContext) -> Iterator[CheckResult]:
     ]
     silent = [report for report in reports if report.silent_since]
     if silent:
-        says = f"no projector has reported on {len(silent)} of {len(reports)} partitions for 25 seconds"
+        says = f"no projector has reported on {len(silent)} of {len(reports)} partitions for 12 seconds"
         findings.append(warning(kafka.topics.actions, says, "start `stumble projector`"))
     yield from findings
     if not findings:

@@ -9,7 +9,7 @@ from stumble_durable.alembic_version v
 
 -- name: load_partition_progress
 select topic, kafka_partition as partition, next_offset, last_record_at, s.state, s.description, s.since,
-       s.reported_at > now() - interval '25 seconds' as is_reported,
+       s.reported_at > now() - interval '12 seconds' as is_reported,
        extract(epoch from now() - greatest((select max(last_record_at) from offsets),
                                            (select max(received_at) from producers)))::float8 as lag_seconds
   from offsets left join partition_states s using (topic, kafka_partition)
