@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stumble.ingest.errors import SIGNATURE, BadRecordError
 from stumble.ingest.record_times import appended_at, is_plausible, replacement_time
-from stumble.outcome.facts import Fact, fact_of
+from stumble.outcome.facts import CLAIMED_TIME, Fact, fact_of
 from stumble.signatures.errors import SignatureRejected
 from stumble.store.copying import event_row
 from stumble.wire import codec, text
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from stumble.signatures.verification import RecordVerifier
 
-#: Attribute of a stored event whose time was replaced: the time that the event claims, UTC microseconds.
-CLAIMED_TIME = "claimed_occurred_at"
 _SINGLE_OBJECT = codec.SINGLE_OBJECT_MAGIC + EVENT.fingerprint
 _FRAME = len(_SINGLE_OBJECT)
 _UUID_LENGTH = 36
@@ -184,6 +182,3 @@ def _cleaned(value: Any) -> Any:
         items = [_cleaned(item) for item in value]
         return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
     return value
-
-
-__all__ = ["CLAIMED_TIME", "DecodedEvent", "EventDecoder"]

@@ -2,8 +2,8 @@
 
 A failure that came before the delete stays one, whatever follows. That the delete came first needs evidence: the
 failing host had begun the delete by its own clock, a snapshot shows the running delete, or the states that Nova saved
-show the order. The clocks of two hosts show none: they only decide whether a request waits for evidence while the
-delete runs.
+show the order. The clocks of two hosts show none, and neither does a time that was replaced because it is implausible:
+they only decide whether a request waits for evidence while the delete runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import Enum, auto
 from stumble.outcome import signals
 from stumble.outcome.decide import RequestCase
 from stumble.outcome.deciding_rule import DecidingRule
-from stumble.outcome.facts import Fact
+from stumble.outcome.facts import Fact, has_own_time
 from stumble.outcome.failures import FailureCluster, ends_request, is_possible_race, only_deleted
 from stumble.outcome.records import CANCELLED, FAILED, IN_PROGRESS, RECOVERED, SUCCEEDED
 from stumble.wire.taxonomy import RACES
@@ -80,13 +80,16 @@ def _order_of_abort(abort: RequestCase, case: RequestCase, stop: Fact) -> Order:
     """
     if abort.outcome == FAILED:
         return Order.FAILURE_FIRST
-    here = _times_on(abort, stop.origin.host)
-    if here and min(here) > stop.at:
+    here = _facts_on(abort, stop.origin.host)
+    has_order = all(map(has_own_time, (*here, stop)))
+    if here and has_order and here[0].at > stop.at:
         return Order.FAILURE_FIRST
     if not here:
         requested_before = abort.outcome == IN_PROGRESS and abort.group.started_at <= stop.at
         return Order.UNKNOWN if requested_before else Order.FAILURE_FIRST
     watched = any(fact.signal == "migration" for fact in case.group.facts)
+    if not watched and not has_order:
+        return Order.UNKNOWN if abort.outcome == IN_PROGRESS else Order.FAILURE_FIRST
     ended = any(_is_cancelled(fact) for fact in case.failing) if watched else abort.outcome == SUCCEEDED
     return Order.CANCELLATION_FIRST if ended else Order.UNKNOWN
 
@@ -143,35 +146,42 @@ def _order(delete: RequestCase, case: RequestCase, one: FailureCluster, cases: S
         return Order.CANCELLATION_FIRST
     if one.exception in signals.COLLISIONS and _runs(delete):  # another notification may still name its cause
         return Order.UNKNOWN
-    here = _times_on(delete, one.host)
-    if (here and min(here) <= one.at) or _shows_delete(case, one) or _is_from_database(one, delete):
+    began_before = any(_precedes(fact, one) for fact in delete.group.facts)
+    if began_before or _shows_delete(case, one) or _is_from_database(one, delete):
         return Order.CANCELLATION_FIRST
     if _found_in_error(delete, case, cases) is not None:
         return Order.FAILURE_FIRST
     return Order.CANCELLATION_FIRST if _saved_error_later(delete, case, one, cases) else Order.UNKNOWN
 
 
-def _times_on(case: RequestCase, host: str | None) -> list[int]:
-    return [fact.at for fact in case.group.facts if fact.origin.host == host]
+def _facts_on(case: RequestCase, host: str | None) -> list[Fact]:
+    return [fact for fact in case.group.facts if fact.origin.host == host]
+
+
+def _precedes(fact: Fact, one: FailureCluster) -> bool:
+    """Return whether the clock of a failure's host shows that a fact of the same host came first, or at that time."""
+    return fact.origin.host == one.host and fact.at <= one.at and has_own_time(fact) and has_own_time(one.first)
 
 
 def _had_failed(delete: RequestCase, one: FailureCluster) -> bool:
     """Return whether a delete had failed before a failure, by the clock of its host."""
-    return delete.outcome == FAILED and any(fact.at < one.at for fact in delete.failing if fact.origin.host == one.host)
+    return delete.outcome == FAILED and any(_precedes(fact, one) and fact.at < one.at for fact in delete.failing)
 
 
 def _shows_delete(case: RequestCase, one: FailureCluster) -> bool:
     """Return whether a snapshot up to a failure, from the same host, shows that the server is being deleted."""
     return any(
-        fact.state is not None and fact.state[1] in signals.DELETING_TASKS
+        fact.state is not None
+        and fact.state[1] in signals.DELETING_TASKS
+        and (_precedes(fact, one) or (fact in one.sightings and fact.origin.host == one.host))
         for fact in case.group.facts
-        if fact.origin.host == one.host and fact.at <= one.at
     )
 
 
 def _is_from_database(one: FailureCluster, delete: RequestCase) -> bool:
     """Return whether a service that has no hypervisor missed the server after a delete: its row is deleted."""
-    return delete.group.started_at <= one.at and all(
+    has_order = all(map(has_own_time, (*delete.group.facts, one.first)))
+    return (has_order and delete.group.started_at <= one.at) and all(
         fact.origin.service in signals.CALLERS
         and fact.failure is not None
         and not fact.failure.remote
@@ -206,8 +216,8 @@ def _saved_error_later(
         return False
     return any(
         fact.signal == signals.UPDATE and fact.state is not None and fact.state[0] == _ERROR and fact.at >= one.at
-        for fact in case.group.facts
-        if fact.origin.host == one.host
+        for fact in _facts_on(case, one.host)
+        if has_own_time(fact) and has_own_time(one.first)
     )
 
 

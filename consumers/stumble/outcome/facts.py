@@ -20,7 +20,9 @@ from stumble.wire.taxonomy import remote_class, strip_remote
 #: Most facts in a set. A request that fails on three hosts, reported in four ways, has about sixty.
 MAX_FACTS: Final = 256
 
-_PACK_VERSION: Final = 1
+_PACK_VERSION: Final = 2
+#: Attribute of an event whose time was replaced, because it is implausible: the time that it claims, UTC microseconds.
+CLAIMED_TIME: Final = "claimed_occurred_at"
 
 #: (vm_state, task_state, vm_state before, task_state before)
 State = tuple[str | None, str | None, str | None, str | None]
@@ -73,6 +75,8 @@ class FactExtra(NamedTuple):
     step_id: str | None
     attempt_id: str | None
     outcome: str | None
+    #: The time that the event claims, if ``Fact.at`` replaces it: see :func:`has_own_time`.
+    claimed_at: str | None
 
 
 class Fact(NamedTuple):
@@ -91,13 +95,13 @@ class Fact(NamedTuple):
 
 
 NO_LABELS: Final[tuple[str, ...]] = ()
-NO_EXTRA: Final = (None,) * 10
+NO_EXTRA: Final = (None,) * len(FactExtra._fields)
 
 #: Makes a named tuple from a tuple. Every event needs several, and `_make` takes twice as long.
 _tuple: Final = tuple.__new__
 _PARTS: Final = itemgetter("instance", "failure", "attributes", "labels")
 _STATE: Final = itemgetter("vm_state", "task_state", "old_vm_state", "old_task_state")
-_EXTRA: Final = itemgetter(*FactExtra._fields[:-1])
+_EXTRA: Final = itemgetter(*FactExtra._fields[:-2])
 _ORIGIN: Final = itemgetter(*EventOrigin._fields[:-2])
 
 #: Classes whose message names the class of the cause on another host (nova/compute/manager.py).
@@ -159,7 +163,7 @@ def exact_move(action: str | None, old_flavor: str | None, new_flavor: str | Non
 def fact_of(event: Mapping[str, Any]) -> Fact:
     """Return the fact of a decoded ``InstanceActionEvent`` (all fields present, times as integers)."""
     instance, failure, attributes, labels = _PARTS(event)
-    extra = (*_EXTRA(event), attributes.get("outcome"))
+    extra = (*_EXTRA(event), attributes.get("outcome"), attributes.get(CLAIMED_TIME))
     name = None if instance is None else instance["display_name"]
     return _tuple(
         Fact,
@@ -176,6 +180,15 @@ def fact_of(event: Mapping[str, Any]) -> Fact:
             _tuple(EventOrigin, (*_ORIGIN(event), name, label_pairs(labels) if labels else NO_LABELS)),
         ),
     )
+
+
+def has_own_time(fact: Fact) -> bool:
+    """Return whether a fact's time is of its host's clock.
+
+    Else it is the time at which Kafka received the event, which shows no order: after an outage the events of two
+    processes of one host arrive in any order.
+    """
+    return fact.extra is None or fact.extra.claimed_at is None
 
 
 def _rank(fact: Fact) -> int:

@@ -33,9 +33,15 @@ class FailureCluster:
         return self.host, self.exception, self.attempt_id
 
     @property
+    def first(self) -> Fact:
+        """Its first sighting on its own host; where that did not report it, the first one of all."""
+        own = (fact for fact in self.sightings if fact.origin.host == self.host)
+        return min(own, key=lambda fact: fact.at, default=self.sightings[0])
+
+    @property
     def at(self) -> int:
         """When it was first seen on its own host."""
-        return min((f.at for f in self.sightings if f.origin.host == self.host), default=self.sightings[0].at)
+        return self.first.at
 
 
 class FailureSet:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stumble.outcome.derive import derive_requests
-from stumble.outcome.facts import Fact, fact_of
+from stumble.outcome.facts import NO_EXTRA, Fact, FactExtra, fact_of
 from stumble.outcome.records import RequestRecord
 from stumble.translate.exceptions import parse_exception
 from stumble.translate.failure import build_failure
@@ -64,6 +64,11 @@ def blank() -> dict[str, Any]:
 def _failure(text: str) -> dict[str, Any]:
     raised, *causes = [parse_exception(name, f"{name} on this host", "nova.exception") for name in text.split(">")]
     return build_failure(raised, traceback="Traceback", causes=causes).record
+
+
+def with_claimed_time(fact: Fact, claimed: str) -> Fact:
+    """Return a fact whose time was replaced, since the event claims an implausible one."""
+    return fact._replace(extra=(fact.extra or FactExtra._make(NO_EXTRA))._replace(claimed_at=claimed))
 
 
 def _event(tokens: list[str], way: str, at: int, number: int) -> dict[str, Any]:

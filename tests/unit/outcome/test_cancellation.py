@@ -45,6 +45,14 @@ def shifted(facts: list[Fact], host: str, seconds: int) -> list[Fact]:
     return [f._replace(at=f.at + seconds * 1_000_000) if f.origin.host == host else f for f in facts]
 
 
+def replaced(facts: list[Fact], host: str) -> list[Fact]:
+    """Return facts as the store has them if the host's clock is implausible: their times are those of their arrival."""
+    return [
+        dsl.with_claimed_time(f._replace(at=dsl.T0 + number * 1_000_000), "0") if f.origin.host == host else f
+        for number, f in enumerate(facts)
+    ]
+
+
 def prefixes(facts: list[Fact], action: str) -> list[str]:
     """Return an action's outcomes, as they change while facts arrive one after another."""
     outcomes: list[str] = []
@@ -68,6 +76,80 @@ def test_failure_before_a_delete_stays_a_failure_whatever_the_clocks_show(host: 
     (stop,) = (one for one in records if one.action == "stop")
     assert [one.blame for one in stop.failures] == ["OPERATOR"]
     assert decided_by(facts, "stop") is DecidingRule.FAILED
+
+
+@pytest.mark.parametrize("arrival", ["in order", "delete first"])
+def test_time_of_arrival_is_no_evidence_that_a_delete_came_first(arrival: str) -> None:
+    stop, delete = dsl.facts(LOST_GUEST), dsl.facts(LOST_GUEST + DELETE)[len(LOST_GUEST.split("\n")) - 2 :]
+    facts = replaced([*stop, *delete] if arrival == "in order" else [*delete, *stop], "h1")
+    assert dsl.summary(derive_requests(dsl.INSTANCE, facts)) == {
+        "stop": "FAILED h1:InstanceNotFound(NONE)",
+        "delete": "SUCCEEDED",
+    }
+
+
+def test_event_of_a_failure_that_shows_the_running_delete_is_evidence_also_without_its_own_time() -> None:
+    facts = dsl.facts("""
+        T con action_start create building/scheduling
+        V h1 instance.create.start building/-
+        V h1 instance.create.error building/deleting !InstanceNotFound
+        T api action_start delete building/deleting @req-2
+    """)
+    assert dsl.summary(derive_requests(dsl.INSTANCE, replaced(facts, "h1")))["create"] == "CANCELLED"
+
+
+def test_delete_of_a_time_that_was_replaced_is_no_evidence_against_a_failure_either() -> None:
+    script = """
+        T con action_start create building/scheduling
+        T h1 event_start compute_terminate_instance building/deleting @req-2
+        T h1 event_finish compute_terminate_instance !libvirtError error/- @req-2
+        V h1 instance.create.error building/deleting !UnexpectedDeletingTaskStateError
+    """
+    own = dsl.facts(script)
+    assert dsl.summary(derive_requests(dsl.INSTANCE, own))["create"] != "CANCELLED"
+    assert dsl.summary(derive_requests(dsl.INSTANCE, replaced(own, "h1")))["create"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("host", ["con", "api", "h1"])
+def test_conductor_that_misses_a_server_needs_times_of_clocks_as_evidence_of_the_delete(host: str) -> None:
+    facts = dsl.facts("""
+        T api action_start resize active/resize_prep
+        T api action_start delete active/deleting @req-2
+        T con event_finish conductor_migrate_server !InstanceNotFound
+        T h1 event_start compute_terminate_instance active/deleting @req-2
+        T h1 event_finish.end compute_terminate_instance deleted/- @req-2
+    """)
+    summary = dsl.summary(derive_requests(dsl.INSTANCE, replaced(facts, host)))
+    assert summary["resize"] == "FAILED con:InstanceNotFound(UNKNOWN)"
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("cancelled", "CANCELLED"), ("failed", "FAILED")])
+def test_status_of_the_migration_shows_that_it_was_aborted_also_without_own_times(status: str, outcome: str) -> None:
+    facts = dsl.facts(f"""
+        {MIGRATION}
+        V h1 instance.live_migration_rollback.start active/migrating
+        V h1 instance.live_migration_rollback.end active/-
+        T h1 migration migration_type=live-migration migration_status={status}
+        T api action_start live_migration_cancel active/migrating @req-2
+        T h1 event_start compute_live_migration_abort active/migrating @req-2
+        T h1 event_finish.end compute_live_migration_abort active/migrating @req-2
+    """)
+    summary = dsl.summary(derive_requests(dsl.INSTANCE, replaced(facts, "h1")))
+    assert summary["live-migration"].split()[0] == outcome
+
+
+@pytest.mark.parametrize("own_times", [True, False])
+def test_rollback_without_a_status_is_an_abort_only_if_the_clock_shows_it(own_times: bool) -> None:
+    facts = dsl.facts("""
+        V h1 instance.live_migration_pre.start active/migrating
+        V api instance.live_migration_abort.start active/migrating @req-2
+        V h1 instance.live_migration_abort.start active/migrating @req-2
+        V h1 instance.live_migration_abort.end active/migrating @req-2
+        V h1 instance.live_migration_rollback.start active/migrating
+        V h1 instance.live_migration_rollback.end active/-
+    """)
+    summary = dsl.summary(derive_requests(dsl.INSTANCE, facts if own_times else replaced(facts, "h1")))
+    assert summary["live-migration"].split()[0] == ("CANCELLED" if own_times else "FAILED")
 
 
 @pytest.mark.parametrize("seconds", SHIFTS)
