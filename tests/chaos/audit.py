@@ -52,6 +52,8 @@ class Emitted:
 
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
+    #: Those of the transactional producer, all of which it has committed.
+    transactional: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
     tries_refused: int = 0
     truths: list[dict[str, Any]] = field(default_factory=list)
@@ -79,7 +81,8 @@ def emitted(deployment: Deployment, plans: dict[str, Plan], transactional: Plan)
     The transactional producer does not end before all its transactions are committed.
     """
     result = Emitted()
-    result.accepted |= set(result.add(transactional))
+    result.transactional = set(result.add(transactional))
+    result.accepted |= result.transactional
     result.tried |= result.accepted
     for name, plan in plans.items():
         order = result.add(plan)
@@ -129,6 +132,7 @@ class Auditor:
         self._on_dead_host, self._on_live_host = injector.on_dead_host, injector.on_live_host
         for one in (self._on_dead_host, self._on_live_host):
             self._expect(one.events)
+        self._uncommitted: set[str] = set()
         self._unsent_on_dead_host = damage.waiting(deployment.outbox(deployment.cast.permanently_dead))
         self._poison = poison
         self._poll = poll
@@ -159,13 +163,35 @@ class Auditor:
         def find_differences() -> list[str]:
             stored = stored_ids(self._url)
             lost = emitted_events.accepted - stored - self._damaged - self._unsent_on_dead_host
+            self._uncommitted = self._aborted_by_kafka(lost & emitted_events.transactional)
+            lost -= self._uncommitted
             extra = stored - emitted_events.accepted
             return [f"lost: {self._describe(one)}" for one in sorted(lost)] + [f"extra: {one}" for one in extra]
 
         wrong = until_steady(find_differences, self._timeout, self._poll)
         summary = f"{len(emitted_events.accepted)} accepted of {len(emitted_events.events)}, "
         summary += f"{len(stored_ids(self._url))} stored"
+        if self._uncommitted:
+            summary += f"; {len(self._uncommitted)} of committed transactions are aborted in the topic"
         return Check("events: none missing, none extra", summary, wrong)
+
+    def _aborted_by_kafka(self, event_ids: set[str]) -> set[str]:
+        """Return those of committed events that no consumer gets.
+
+        A broker that is killed when it has noted a commit, and not yet ended the transaction in each partition, may
+        take a partition whose leader it does not know yet at the next start for a deleted one
+        (TransactionMarkerChannelManager.addTxnMarkersToBrokerQueue). The records stay open there, and the producer's
+        next transaction, if it is aborted, aborts them.
+        """
+        if not event_ids:
+            return set()
+        decoder = Decoder(EVENT)
+        committed = {
+            decoder.decode(message.value() or b"", headers_of(message))["event_id"]
+            for message in reading.read_topics(self._kafka, [Topics("").actions])
+            if (message.partition(), message.offset()) not in self._poison
+        }
+        return event_ids - committed
 
     def _describe(self, event_id: str) -> str:
         event = self._emitted.events[event_id]

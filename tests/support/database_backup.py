@@ -57,7 +57,7 @@ def new_standby(primary: LocalPostgres, primary_folder: Path, folder: Path) -> L
 
 
 def stop_replication(standby: LocalPostgres) -> None:
-    """Let a standby receive nothing any more of what its primary commits."""
+    """Let a standby receive nothing any more of what its primary commits; it has replayed what it received."""
     with psycopg.connect(standby.url(), autocommit=True) as connection:
         connection.execute("alter system set primary_conninfo = ''")
         connection.execute("select pg_reload_conf()")
@@ -65,6 +65,10 @@ def stop_replication(standby: LocalPostgres) -> None:
         while connection.execute("select count(*) from pg_stat_wal_receiver").fetchone() != (0,):
             assert time.monotonic() < deadline, "the standby still receives"
             time.sleep(0.1)
+        waits = "select coalesce(pg_last_wal_replay_lsn() < pg_last_wal_receive_lsn(), false)"
+        while connection.execute(waits).fetchone() != (False,):  # a promotion replays it as well
+            assert time.monotonic() < deadline, "the standby does not replay what it has received"
+            time.sleep(0.02)
 
 
 def promote(standby: LocalPostgres) -> None:
