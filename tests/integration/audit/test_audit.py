@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from stumble.outcome.facts import pack_facts
 from stumble.store.connect import connect
 from stumble.testing.events import event
 
@@ -35,7 +36,7 @@ CORRUPTIONS = (
     ("different", "request", "requests", "request_key", 5, "outcome = 'STALLED', reason = 'because'"),
     ("missing", "failure", "failures", "failure_id", 2, None),
     ("different", "failure", "failures", "failure_id", 4, "occurred_at = occurred_at + interval '1 hour'"),
-    ("different", "facts", "fact_sets", FACTS, 7, "facts = '[1,[],[]]'"),
+    ("different", "facts", "fact_sets", FACTS, 7, f"facts = '{pack_facts(()).decode()}'"),
     ("missing", "facts", "fact_sets", FACTS, 9, None),
 )
 
