@@ -2,8 +2,8 @@
 
 A failure that came before the delete stays one, whatever follows. That the delete came first needs evidence: the
 failing host had begun the delete by its own clock, a snapshot shows the running delete, or the states that Nova saved
-show the order. The clocks of two hosts show none, and neither does a time that was replaced because it is implausible:
-they only decide whether a request waits for evidence while the delete runs.
+show the order. The clocks of two hosts show none, and neither does the time of a delete that was replaced because it is
+implausible: they only decide whether a request waits for evidence while the delete runs.
 """
 
 from __future__ import annotations
@@ -81,15 +81,12 @@ def _order_of_abort(abort: RequestCase, case: RequestCase, stop: Fact) -> Order:
     if abort.outcome == FAILED:
         return Order.FAILURE_FIRST
     here = _facts_on(abort, stop.origin.host)
-    has_order = all(map(has_own_time, (*here, stop)))
-    if here and has_order and here[0].at > stop.at:
+    if here and here[0].at > stop.at:  # the process that stopped the work reports both, so times of receipt count, too
         return Order.FAILURE_FIRST
     if not here:
         requested_before = abort.outcome == IN_PROGRESS and abort.group.started_at <= stop.at
         return Order.UNKNOWN if requested_before else Order.FAILURE_FIRST
     watched = any(fact.signal == "migration" for fact in case.group.facts)
-    if not watched and not has_order:
-        return Order.UNKNOWN if abort.outcome == IN_PROGRESS else Order.FAILURE_FIRST
     ended = any(_is_cancelled(fact) for fact in case.failing) if watched else abort.outcome == SUCCEEDED
     return Order.CANCELLATION_FIRST if ended else Order.UNKNOWN
 
