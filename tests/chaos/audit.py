@@ -179,19 +179,20 @@ class Auditor:
         """Return those of committed events that no consumer gets.
 
         A broker that is killed when it has noted a commit, and not yet ended the transaction in each partition, may
-        take a partition whose leader it does not know yet at the next start for a deleted one
-        (TransactionMarkerChannelManager.addTxnMarkersToBrokerQueue). The records stay open there, and the producer's
+        take a partition whose leader it does not know yet at the next start for a deleted one (Kafka's
+        TransactionMarkerChannelManager.scala, KAFKA-5202). The records stay open there, and the producer's
         next transaction, if it is aborted, aborts them.
         """
-        if not event_ids:
-            return set()
+        return event_ids - self._records_by_id().keys() if event_ids else set()
+
+    def _records_by_id(self) -> Counter[str]:
+        """Return how many records of each event a consumer gets from the topic."""
         decoder = Decoder(EVENT)
-        committed = {
+        return Counter(
             decoder.decode(message.value() or b"", headers_of(message))["event_id"]
             for message in reading.read_topics(self._kafka, [Topics("").actions])
             if (message.partition(), message.offset()) not in self._poison
-        }
-        return event_ids - committed
+        )
 
     def _describe(self, event_id: str) -> str:
         event = self._emitted.events[event_id]
@@ -313,12 +314,7 @@ class Auditor:
 
     def _topic(self) -> Check:
         """The topic holds exactly the events of the store; repeated records are allowed (at least once)."""
-        decoder = Decoder(EVENT)
-        counts: Counter[str] = Counter()
-        for message in reading.read_topics(self._kafka, [Topics("").actions]):
-            if (message.partition(), message.offset()) not in self._poison:
-                event = decoder.decode(message.value() or b"", headers_of(message))
-                counts[event["event_id"]] += 1
+        counts = self._records_by_id()
         stored = stored_ids(self._url)
         wrong = [f"in the topic only: {one}" for one in sorted(counts.keys() - stored)]
         wrong += [f"in the store only: {one}" for one in sorted(stored - counts.keys())]

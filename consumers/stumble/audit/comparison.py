@@ -108,7 +108,7 @@ class SetComparison:
                 self._unstored(compared, key, expected or ())
             elif expected is None or pack_facts(expected) != stored_set.packed:
                 facts = unpack_facts(stored_set.packed)
-                if expected is not None or facts:  # a set may have lost its only fact
+                if facts != (expected or ()):  # a set may have lost its only fact; older facts may be packed otherwise
                     differing[key] = facts
         if differing:
             self._classify_differing(compared, differing)

@@ -20,7 +20,7 @@ from stumble.wire.taxonomy import remote_class, strip_remote
 #: Most facts in a set. A request that fails on three hosts, reported in four ways, has about sixty.
 MAX_FACTS: Final = 256
 
-_PACK_VERSION: Final = 2
+_PACK_VERSION: Final = 1
 #: Attribute of an event whose time was replaced, because it is implausible: the time that it claims, UTC microseconds.
 CLAIMED_TIME: Final = "claimed_occurred_at"
 
@@ -75,8 +75,8 @@ class FactExtra(NamedTuple):
     step_id: str | None
     attempt_id: str | None
     outcome: str | None
-    #: The time that the event claims, if ``Fact.at`` replaces it: see :func:`has_own_time`.
-    claimed_at: str | None
+    #: The time that the event claims, if ``Fact.at`` replaces it: see :func:`has_own_time`. Older stored facts lack it.
+    claimed_at: str | None = None
 
 
 class Fact(NamedTuple):
@@ -291,7 +291,7 @@ def unpack_facts(packed: bytes) -> tuple[Fact, ...]:
                     *fields,
                     None if state is None else tuple(state),
                     None if failure is None else _unpacked_sighting(failure),
-                    None if extra is None else _tuple(FactExtra, extra),
+                    None if extra is None else FactExtra(*extra),
                     origins[origin],
                 ),
             )

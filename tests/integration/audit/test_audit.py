@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
-from stumble.outcome.facts import pack_facts
+from stumble.outcome.facts import Fact, pack_facts
 from stumble.store.connect import connect
 from stumble.testing.events import event
 
 pytestmark = pytest.mark.timeout(600)
+
+_EXTRA = Fact._fields.index("extra")
 
 
 def test_audit_of_a_correct_store_finds_no_difference(store):
@@ -24,6 +27,23 @@ def test_audit_of_a_correct_store_finds_no_difference(store):
     ended = store.run("audit", "--processes", "2")
     assert ended.returncode == 0
     assert "The store agrees with the topic." in ended.stdout
+
+
+def test_facts_that_an_older_release_packed_are_no_difference(store):
+    changed = 0
+    for instance, request_id, packed in store.rows("select instance_uuid, request_id, facts from fact_sets"):
+        version, origins, facts = orjson.loads(packed)
+        for fact in facts:
+            if fact[_EXTRA] is not None:
+                del fact[_EXTRA][-1]
+        older = orjson.dumps((version, origins, facts))
+        if older != packed:
+            condition = "instance_uuid = %s and request_id = %s"
+            store.corrupt(f"update fact_sets set facts = %s where {condition}", older, instance, request_id)
+            changed += 1
+    status, report = store.audit()
+    assert changed > 0
+    assert (status, report["differences"]) == (0, {})
 
 
 FACTS = "instance_uuid, request_id"

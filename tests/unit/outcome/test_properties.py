@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -237,3 +238,11 @@ def test_random_facts_in_any_order_give_the_same_state(facts: list[Fact], data: 
 def test_facts_are_unchanged_after_packing(name: str) -> None:
     facts = merge_facts((), _ALL[name])
     assert unpack_facts(pack_facts(facts)) == facts
+
+
+def test_facts_that_were_stored_without_a_claimed_time_are_read() -> None:
+    facts = tuple(dsl.facts("T h1 migration migration_type=live-migration migration_status=running"))
+    version, origins, [row] = orjson.loads(pack_facts(facts))
+    without = [list(part[:-1]) if part == list(facts[0].extra or ()) else part for part in row]
+    assert without != row
+    assert unpack_facts(orjson.dumps((version, origins, [without]))) == facts
